@@ -1,0 +1,14 @@
+//! **tidings** is a publish/subscribe broker that speaks newline-delimited JSON over mutual TLS.
+//!
+//! This library is the broker and its Rust client; the `tidings` program is a command line around
+//! them. The rooms of the house, lower floors never importing upper ones (a test holds that):
+//!
+//! | floor | room | what it is for |
+//! |---|---|---|
+//! | 1 | [`protocol`] | what is said on the wire |
+//! | 1 | [`topic`] | topics, filters, and which matches which |
+//!
+//! `docs/architecture.md` tells the whole, with its invariants.
+
+pub mod protocol;
+pub mod topic;

@@ -1,0 +1,196 @@
+use std::{borrow::Cow, fmt};
+
+use serde::{Serialize, Serializer};
+
+/// Declares [`Code`] from one table, so that a code cannot lack its word or its answer to
+/// "may the same thing succeed later?".
+macro_rules! codes {
+    ($($(#[$doc:meta])+ $variant:ident = $text:literal, $retryable:ident;)+) => {
+        /// Why something was refused, closed or failed: the stable word in `code`.
+        ///
+        /// A closed set. `docs/error_codes.md` tells every one of them to users.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the documents.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// Whether the very same thing can succeed later.
+            #[must_use]
+            pub const fn retryable(self) -> bool {
+                match self { $(Self::$variant => codes!(@ $retryable),)+ }
+            }
+        }
+    };
+    (@ retryable) => { true };
+    (@ final) => { false };
+}
+
+codes! {
+    /// The broker holds as many connections as it may.
+    ServerFull = "server_full", retryable;
+    /// This identity holds as many connections as it may.
+    TooManyConnections = "too_many_connections", retryable;
+    /// This address holds as many connections as it may.
+    TooManyConnectionsFromAddress = "too_many_connections_from_address", retryable;
+    /// The broker is shutting down and takes nobody new.
+    ServerDraining = "server_draining", retryable;
+    /// The certificate holds no usable name, or more than one.
+    IdentityMissing = "identity_missing", final;
+    /// No `request_authentication` came in time.
+    AuthenticationTimeout = "authentication_timeout", retryable;
+    /// Said before authentication, and needs it.
+    NotAuthenticated = "not_authenticated", final;
+    /// Authentication was asked for a second time.
+    AlreadyAuthenticated = "already_authenticated", final;
+    /// The line is not one JSON object in UTF-8 as the protocol has it.
+    MalformedEvent = "malformed_event", final;
+    /// No event that a client may send has this name.
+    UnknownEvent = "unknown_event", final;
+    /// `id` is neither `"__"` nor the client's own id.
+    IdMismatch = "id_mismatch", final;
+    /// A member that the event needs is not there.
+    MissingField = "missing_field", final;
+    /// A member has the wrong type or value, or is not supported.
+    InvalidField = "invalid_field", final;
+    /// The line is longer than the limit.
+    LineTooLong = "line_too_long", final;
+    /// Not a topic that can be published to.
+    InvalidTopic = "invalid_topic", final;
+    /// Not a filter that can be subscribed to.
+    InvalidFilter = "invalid_filter", final;
+    /// Topics that begin with `$` belong to the server.
+    ReservedTopic = "reserved_topic", final;
+    /// There is no such subscription to end.
+    NotSubscribed = "not_subscribed", final;
+    /// The client holds as many subscriptions as it may.
+    TooManySubscriptions = "too_many_subscriptions", final;
+    /// The client did not take what was queued for it.
+    SlowConsumer = "slow_consumer", retryable;
+    /// The client did not answer the server's pings.
+    KeepaliveTimeout = "keepalive_timeout", retryable;
+    /// The client said `disconnecting`.
+    ClientDisconnecting = "client_disconnecting", retryable;
+    /// The broker is ending.
+    ServerShuttingDown = "server_shutting_down", retryable;
+    /// The client went on making the same mistake.
+    TooManyErrors = "too_many_errors", final;
+    /// The connection ended without a word.
+    ConnectionLost = "connection_lost", retryable;
+    /// The broker failed, not the client.
+    InternalError = "internal_error", retryable;
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// What a peer is told when something is refused: a [`Code`] for its program and a sentence for
+/// its person. What only the operator may know goes to the log instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} ({code})")]
+pub struct Fault {
+    /// The stable word.
+    pub code: Code,
+    /// A sentence that may change between versions.
+    pub reason: Cow<'static, str>,
+}
+
+impl Fault {
+    /// Pairs a code with what a person needs to hear in this case.
+    pub fn new(code: Code, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Why an admitted connection ended: the `reason` that others see in `client_disconnected`, and
+/// the `code` of the client's own `connection_closing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client said `disconnecting`.
+    ClientDisconnecting,
+    /// The socket ended or failed without `disconnecting`.
+    ConnectionLost,
+    /// The outbox went over its bound.
+    SlowConsumer,
+    /// Two pings went unanswered.
+    KeepaliveTimeout,
+    /// No authentication in time.
+    AuthenticationTimeout,
+    /// The broker is draining.
+    ServerShuttingDown,
+    /// The same mistake too often.
+    TooManyErrors,
+    /// A fault of ours.
+    InternalError,
+}
+
+impl CloseReason {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn code(self) -> Code {
+        match self {
+            Self::ClientDisconnecting => Code::ClientDisconnecting,
+            Self::ConnectionLost => Code::ConnectionLost,
+            Self::SlowConsumer => Code::SlowConsumer,
+            Self::KeepaliveTimeout => Code::KeepaliveTimeout,
+            Self::AuthenticationTimeout => Code::AuthenticationTimeout,
+            Self::ServerShuttingDown => Code::ServerShuttingDown,
+            Self::TooManyErrors => Code::TooManyErrors,
+            Self::InternalError => Code::InternalError,
+        }
+    }
+
+    /// The sentence for the client's person.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::ClientDisconnecting => "the client asked to disconnect",
+            Self::ConnectionLost => "the connection ended without `disconnecting`",
+            Self::SlowConsumer => "the client did not read fast enough what was queued for it",
+            Self::KeepaliveTimeout => "nothing was heard from the client, not even a `pong`",
+            Self::AuthenticationTimeout => "no `request_authentication` came in time",
+            Self::ServerShuttingDown => "the server is shutting down",
+            Self::TooManyErrors => "the client went on making the same mistake",
+            Self::InternalError => "the server failed; its log says more",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_word_is_unique_and_lower_case() {
+        let words: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+        assert!(
+            words
+                .iter()
+                .all(|w| w.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        );
+    }
+}

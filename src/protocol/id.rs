@@ -1,0 +1,60 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Names one connection of one client, for as long as it lasts. Made by the registry alone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientId(Uuid);
+
+impl ClientId {
+    /// A new id: a version 7 UUID, so ids sort by the time at which they were made.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// Whether `text` is this id in its canonical form.
+    #[must_use]
+    pub fn is(self, text: &str) -> bool {
+        let mut buffer = Uuid::encode_buffer();
+        &*self.0.as_hyphenated().encode_lower(&mut buffer) == text
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn from_number(number: u128) -> Self {
+        Self(Uuid::from_u128(number))
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names one run of the broker: the `id` of every event that the server itself says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ServerId(Uuid);
+
+impl ServerId {
+    /// A new id, made once at start.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for ServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

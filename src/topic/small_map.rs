@@ -1,0 +1,181 @@
+use std::{hash::Hash, slice, sync::Arc};
+
+/// Entries up to which one sorted slice is smaller and faster than a tree of hashed nodes.
+const FEW_MAX: usize = 16;
+
+/// A map that shares its parts with its clones, made for millions of mostly tiny maps.
+///
+/// A clone costs one reference count, a change costs a small slice or a path of a hash tree, never
+/// the whole. Most maps of a routing table hold one entry, for which [`imbl::HashMap`] alone would
+/// take some 600 bytes.
+#[derive(Clone, Debug, Default)]
+pub(super) enum SmallMap<K, V> {
+    #[default]
+    Empty,
+    One(K, V),
+    /// Sorted by key.
+    Few(Arc<[(K, V)]>),
+    Many(imbl::HashMap<K, V>),
+}
+
+impl<K: Ord + Hash + Clone, V: Clone> SmallMap<K, V> {
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    pub(super) fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Ord + Hash + ?Sized,
+    {
+        match self {
+            Self::Empty => None,
+            Self::One(own, value) => (own.borrow() == key).then_some(value),
+            Self::Few(entries) => {
+                let index = entries
+                    .binary_search_by(|(own, _)| own.borrow().cmp(key))
+                    .ok()?;
+                Some(&entries[index].1)
+            }
+            Self::Many(map) => map.get(key),
+        }
+    }
+
+    /// Puts `value` in the place of what `key` had.
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        *self = match std::mem::take(self) {
+            Self::Empty => Self::One(key, value),
+            Self::One(own, _) if own == key => Self::One(key, value),
+            Self::One(own, old) if own < key => Self::Few([(own, old), (key, value)].into()),
+            Self::One(own, old) => Self::Few([(key, value), (own, old)].into()),
+            Self::Few(entries) => {
+                let place = entries.binary_search_by(|(own, _)| own.cmp(&key));
+                let (head, tail) = match place {
+                    Ok(at) => (&entries[..at], &entries[at + 1..]),
+                    Err(at) => entries.split_at(at),
+                };
+                let all = head
+                    .iter()
+                    .cloned()
+                    .chain([(key, value)])
+                    .chain(tail.iter().cloned());
+                if head.len() + tail.len() < FEW_MAX {
+                    Self::Few(all.collect())
+                } else {
+                    Self::Many(all.collect())
+                }
+            }
+            Self::Many(mut map) => {
+                map.insert(key, value);
+                Self::Many(map)
+            }
+        };
+    }
+
+    pub(super) fn remove<Q>(&mut self, key: &Q)
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Ord + Hash + ?Sized,
+    {
+        match self {
+            Self::Empty => {}
+            Self::One(own, _) => {
+                if (*own).borrow() == key {
+                    *self = Self::Empty;
+                }
+            }
+            Self::Few(entries) => {
+                if let Ok(at) = entries.binary_search_by(|(own, _)| own.borrow().cmp(key)) {
+                    let (head, tail) = (&entries[..at], &entries[at + 1..]);
+                    *self = Self::from_few(head.iter().chain(tail).cloned().collect());
+                }
+            }
+            Self::Many(map) => {
+                map.remove(key);
+                // Half the bound, so that a map at its edge does not go to and fro.
+                if map.len() <= FEW_MAX / 2 {
+                    let mut entries: Vec<(K, V)> = map
+                        .iter()
+                        .map(|(key, value)| (key.clone(), value.clone()))
+                        .collect();
+                    entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+                    *self = Self::from_few(entries);
+                }
+            }
+        }
+    }
+
+    fn from_few(mut entries: Vec<(K, V)>) -> Self {
+        match entries.len() {
+            0 | 1 => entries
+                .pop()
+                .map_or(Self::Empty, |(key, value)| Self::One(key, value)),
+            _ => Self::Few(entries.into()),
+        }
+    }
+
+    /// In no order.
+    pub(super) fn iter(&self) -> Iter<'_, K, V> {
+        match self {
+            Self::Empty => Iter::One(None),
+            Self::One(key, value) => Iter::One(Some((key, value))),
+            Self::Few(entries) => Iter::Few(entries.iter()),
+            Self::Many(map) => Iter::Many(map.iter()),
+        }
+    }
+}
+
+pub(super) enum Iter<'a, K, V> {
+    One(Option<(&'a K, &'a V)>),
+    Few(slice::Iter<'a, (K, V)>),
+    Many(imbl::hashmap::Iter<'a, K, V, imbl::shared_ptr::DefaultSharedPtr>),
+}
+
+impl<'a, K, V> Iterator for Iter<'a, K, V> {
+    type Item = (&'a K, &'a V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::One(entry) => entry.take(),
+            Self::Few(entries) => entries.next().map(|(key, value)| (key, value)),
+            Self::Many(entries) => entries.next(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever is put in and taken out, it holds what an ordinary map holds, and a clone made
+        /// before a change holds what it held.
+        #[test]
+        fn behaves_like_an_ordinary_map(
+            steps in proptest::collection::vec((any::<bool>(), 0u8..40, any::<u32>()), 0..200)
+        ) {
+            let mut map = SmallMap::default();
+            let mut model = BTreeMap::new();
+            for (put, key, value) in steps {
+                let (before, model_before) = (map.clone(), model.clone());
+                if put {
+                    map.insert(key, value);
+                    model.insert(key, value);
+                } else {
+                    map.remove(&key);
+                    model.remove(&key);
+                }
+                for (map, model) in [(&map, &model), (&before, &model_before)] {
+                    let held: BTreeMap<_, _> = map.iter().map(|(k, v)| (*k, *v)).collect();
+                    prop_assert_eq!(&held, model);
+                    prop_assert_eq!(map.get(&key), model.get(&key));
+                    prop_assert_eq!(map.is_empty(), model.is_empty());
+                }
+            }
+        }
+    }
+}
