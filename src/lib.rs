@@ -7,8 +7,10 @@
 //! |---|---|---|
 //! | 1 | [`protocol`] | what is said on the wire |
 //! | 1 | [`topic`] | topics, filters, and which matches which |
+//! | 2 | [`security`] | TLS, identities, making certificates |
 //!
 //! `docs/architecture.md` tells the whole, with its invariants.
 
 pub mod protocol;
+pub mod security;
 pub mod topic;

@@ -1,0 +1,216 @@
+use std::{io, path::PathBuf};
+
+use chrono::{DateTime, Utc};
+
+/// Why a certificate was not made. One line each: what is wrong with which file, and what helps.
+///
+/// The texts hold their cause already, so none is repeated as a `source`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// A file or folder that cannot be read.
+    #[error("cannot read {}: {reason}; see that it is there and that you may read it", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// A file or folder that cannot be made.
+    #[error("cannot write {}: {reason}; make its folder writable, or choose another with --dir", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// What would have been written over.
+    #[error(
+        "{} is already there and is never overwritten: choose another name, or move it away first",
+        path.display()
+    )]
+    AlreadyThere {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Left behind when something was interrupted half-way.
+    #[error(
+        "{} is there without {}: put the certificate back, or remove the key and try again",
+        key.display(),
+        certificate.display()
+    )]
+    KeyWithoutCertificate {
+        /// The file that is there.
+        key: PathBuf,
+        /// The file that is not.
+        certificate: PathBuf,
+    },
+    /// No CA to sign with.
+    #[error(
+        "there is no CA in {0}: make one with `tidings certs init --dir {0}`",
+        folder.display()
+    )]
+    NoAuthority {
+        /// Where one was looked for.
+        folder: PathBuf,
+    },
+    /// A CA that can be trusted, but not sign.
+    #[error(
+        "{} is there without {}, and nothing can be signed without it: put the key back, \
+         or choose another folder with --dir",
+        certificate.display(),
+        key.display()
+    )]
+    AuthorityKeyMissing {
+        /// The file that is there.
+        certificate: PathBuf,
+        /// The file that is not.
+        key: PathBuf,
+    },
+    /// A new CA beside a certificate that an older one signed would only seem to work.
+    #[error(
+        "{} is there without {}, the CA that signed it: put the CA back, or move the certificate \
+         and its key away",
+        certificate.display(),
+        authority.display()
+    )]
+    AuthorityMissing {
+        /// The file that is there.
+        certificate: PathBuf,
+        /// The file that is not.
+        authority: PathBuf,
+    },
+    /// A private key that is not private.
+    #[error("{0} can be read by others (mode {mode:03o}): run `chmod 600 {0}`", path.display())]
+    KeyExposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// No certificate where one should be.
+    #[error("{} holds no usable certificate ({reason}): give the CA's certificate as PEM", path.display())]
+    BadCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No key where one should be.
+    #[error(
+        "{} holds no usable private key ({reason}): give an unencrypted PKCS#8, SEC1 or PKCS#1 key as PEM",
+        path.display()
+    )]
+    BadKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A certificate that may not sign others.
+    #[error(
+        "{} is not the certificate of a CA: it takes one with CA:TRUE that may sign certificates",
+        path.display()
+    )]
+    NotAuthority {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Two files that do not belong together.
+    #[error(
+        "{} is not the key of {}: give the two that belong together",
+        key.display(),
+        certificate.display()
+    )]
+    KeyMismatch {
+        /// The key's file.
+        key: PathBuf,
+        /// The certificate's file.
+        certificate: PathBuf,
+    },
+    /// Verifiers would refuse the certificate from the CA's end on, whatever it says itself.
+    #[error(
+        "{} ends on {}, and a certificate cannot outlive its CA: ask for fewer days, \
+         or make a new CA in another folder",
+        path.display(),
+        not_after.format("%Y-%m-%d")
+    )]
+    OutlivesAuthority {
+        /// The CA's file.
+        path: PathBuf,
+        /// The CA's end.
+        not_after: DateTime<Utc>,
+    },
+    /// A name that can be no file's.
+    #[error("{0}")]
+    Name(NameError),
+    /// A name in a certificate that no verifier would take.
+    #[error("{text:?} is not {kind}: {remedy}")]
+    AlternativeName {
+        /// The text.
+        text: String,
+        /// What it should have been.
+        kind: &'static str,
+        /// What helps.
+        remedy: &'static str,
+    },
+    /// Clients look for the server's name among the alternative names, and there only.
+    #[error("a server's certificate needs the names that clients call it by: give --dns or --ip")]
+    ServerWithoutName,
+    /// Years outside what a certificate can hold, or an end before the beginning.
+    #[error("a certificate cannot be valid from {not_before} to {not_after}: give other times")]
+    Validity {
+        /// The beginning.
+        not_before: DateTime<Utc>,
+        /// The end.
+        not_after: DateTime<Utc>,
+    },
+    /// More than can be written into one subject.
+    #[error("a certificate made here has at most two common names: give fewer")]
+    TooManyCommonNames,
+    /// The path length of the CA is used up.
+    #[error(
+        "the CA {authority} may not sign another CA: make the root with room for intermediates"
+    )]
+    NoIntermediates {
+        /// The CA's subject.
+        authority: String,
+    },
+    /// A subject with parts that the signing code would leave out: the chain would not hold.
+    #[error(
+        "the subject of the CA {authority} cannot be copied faithfully into a certificate: \
+         sign with openssl instead, as certs/README.md shows"
+    )]
+    AuthoritySubject {
+        /// The CA's subject.
+        authority: String,
+    },
+    /// The cryptography refused.
+    #[error("cannot make the certificate: {0}")]
+    Signing(String),
+}
+
+/// Why a text cannot name the files of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing in it.
+    #[error("a certificate's name cannot be empty: give one, such as `alice`")]
+    Empty,
+    /// Over 64 bytes, which is also all that a common name can hold.
+    #[error("a certificate's name has at most 64 bytes: give a shorter one")]
+    TooLong,
+    /// `/` or `\`
+    #[error(
+        "a certificate's name is not a path: leave out `/` and `\\`, and choose the folder with --dir"
+    )]
+    Separator,
+    /// `.hidden`, `..`, `-option`
+    #[error("a certificate's name does not begin with `.` or `-`: give another")]
+    Beginning,
+    /// Control characters, and others that do not show.
+    #[error("a certificate's name has only characters that can be seen: give another")]
+    Unprintable,
+    /// `ca`
+    #[error("`ca` names the CA itself: give another name")]
+    Reserved,
+}
