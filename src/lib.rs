@@ -8,9 +8,11 @@
 //! | 1 | [`protocol`] | what is said on the wire |
 //! | 1 | [`topic`] | topics, filters, and which matches which |
 //! | 2 | [`security`] | TLS, identities, making certificates |
+//! | 3 | [`broker`] | the registry, sessions, routes, outboxes |
 //!
 //! `docs/architecture.md` tells the whole, with its invariants.
 
+pub mod broker;
 pub mod protocol;
 pub mod security;
 pub mod topic;

@@ -1,0 +1,304 @@
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::protocol::{CloseReason, Frame};
+
+/// What waits for one client: frames that any task may push and the client's own task takes.
+///
+/// Bounded in bytes, counted from the push until the socket has taken them. A push never waits: at
+/// the hard limit, or after too long over the soft one, the outbox closes as `slow_consumer` and
+/// drops what it holds, so a client that does not read costs no more than its limit.
+///
+/// Closing it is also how anything in the broker ends the client's connection.
+#[derive(Debug)]
+pub struct Outbox {
+    limits: OutboxLimits,
+    inner: Mutex<Inner>,
+}
+
+/// How much may wait for one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxLimits {
+    /// Bytes that may never be exceeded, save by a frame pushed into an empty outbox.
+    pub hard_bytes: usize,
+    /// Bytes that may be exceeded for no longer than `soft_time`.
+    pub soft_bytes: usize,
+    /// See `soft_bytes`.
+    pub soft_time: Duration,
+}
+
+/// The outbox closed; nothing more goes in or out, save what was taken before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxClosed(pub CloseReason);
+
+#[derive(Debug, Default)]
+struct Inner {
+    frames: Vec<Frame>,
+    /// Bytes in `frames`, and those taken but not yet written.
+    bytes: usize,
+    over_soft_since: Option<Instant>,
+    closed: Option<CloseReason>,
+    waker: Option<Waker>,
+    /// Whether `waker` waits for frames too, and not for the close alone.
+    waits_for_frames: bool,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    #[must_use]
+    pub fn new(limits: OutboxLimits) -> Self {
+        Self {
+            limits,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// Queues `frame`, and wakes the client's task when it waits. Whether the frame was queued.
+    pub fn push(&self, frame: Frame) -> bool {
+        let mut inner = self.lock();
+        if inner.closed.is_some() {
+            return false;
+        }
+        let bytes = inner.bytes + frame.len();
+        let accepted = inner.bytes == 0 || bytes <= self.limits.hard_bytes;
+        if accepted {
+            inner.frames.push(frame);
+            inner.bytes = bytes;
+        }
+        if bytes > self.limits.soft_bytes {
+            inner.over_soft_since.get_or_insert_with(Instant::now);
+        }
+        if !accepted || self.is_stalled(&inner) {
+            inner.close(CloseReason::SlowConsumer);
+        }
+        if inner.waits_for_frames || inner.closed.is_some() {
+            inner.wake_after();
+        }
+        accepted
+    }
+
+    /// Ends the client's connection for `reason`. What is queued is still delivered, unless the
+    /// reason is that the client does not take it. The first reason stands.
+    pub fn close(&self, reason: CloseReason) {
+        let mut inner = self.lock();
+        inner.close(reason);
+        inner.wake_after();
+    }
+
+    /// Takes all that is queued, in order, appending it to `frames`.
+    ///
+    /// The bytes taken count as queued until [`written`](Self::written) says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxClosed`] when it is closed and nothing is left in it.
+    pub fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        frames: &mut impl Extend<Frame>,
+    ) -> Poll<Result<(), OutboxClosed>> {
+        let mut inner = self.lock();
+        if !inner.frames.is_empty() {
+            frames.extend(inner.frames.drain(..));
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(reason) = inner.closed {
+            return Poll::Ready(Err(OutboxClosed(reason)));
+        }
+        // An idle client holds on to no queue.
+        inner.frames = Vec::new();
+        inner.wait(cx, true);
+        Poll::Pending
+    }
+
+    /// Waits for the outbox to close, while the client's task has enough to write.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let mut inner = self.lock();
+        if let Some(reason) = inner.closed {
+            return Poll::Ready(reason);
+        }
+        inner.wait(cx, false);
+        Poll::Pending
+    }
+
+    /// The socket has taken `bytes` of what was taken from here.
+    pub fn written(&self, bytes: usize) {
+        let mut inner = self.lock();
+        inner.bytes = inner.bytes.saturating_sub(bytes);
+        if inner.bytes <= self.limits.soft_bytes {
+            inner.over_soft_since = None;
+        }
+    }
+
+    /// Whether more waits than a client should leave waiting: time to take no more requests from
+    /// it, whose answers would only add to it.
+    #[must_use]
+    pub fn is_over_soft_limit(&self) -> bool {
+        self.lock().over_soft_since.is_some()
+    }
+
+    /// Closes the outbox when it was over its soft limit for too long. The client's own task asks
+    /// this now and then, as a stalled client may be sent nothing more that would tell.
+    pub fn check_stall(&self) {
+        let mut inner = self.lock();
+        if self.is_stalled(&inner) {
+            inner.close(CloseReason::SlowConsumer);
+        }
+    }
+
+    /// Why it closed, if it did: also while frames are left in it.
+    #[must_use]
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.lock().closed
+    }
+
+    fn is_stalled(&self, inner: &Inner) -> bool {
+        inner
+            .over_soft_since
+            .is_some_and(|since| since.elapsed() >= self.limits.soft_time)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // No code between lock and unlock panics half-way through a change.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn wait(&mut self, cx: &Context<'_>, for_frames: bool) {
+        self.waits_for_frames = for_frames;
+        if !self
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        if self.closed.is_none() {
+            self.closed = Some(reason);
+        }
+        if reason == CloseReason::SlowConsumer {
+            self.frames = Vec::new();
+        }
+    }
+}
+
+/// Wakes after the lock is given back, so that the woken task does not meet it.
+trait WakeAfter {
+    fn wake_after(self);
+}
+
+impl WakeAfter for MutexGuard<'_, Inner> {
+    fn wake_after(mut self) {
+        let waker = self.waker.take();
+        drop(self);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, task::Waker};
+
+    use super::*;
+
+    const LIMITS: OutboxLimits = OutboxLimits {
+        hard_bytes: 100,
+        soft_bytes: 50,
+        soft_time: Duration::from_secs(10),
+    };
+
+    fn frame(bytes: usize) -> Frame {
+        vec![b'x'; bytes].into()
+    }
+
+    fn take(outbox: &Outbox) -> Poll<Result<usize, OutboxClosed>> {
+        let mut frames = Vec::new();
+        outbox
+            .poll_take(&mut Context::from_waker(Waker::noop()), &mut frames)
+            .map_ok(|()| frames.iter().map(Frame::len).sum())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_bytes_until_they_are_written() {
+        let outbox = Outbox::new(LIMITS);
+        assert!(outbox.push(frame(60)));
+        assert_eq!(take(&outbox), Poll::Ready(Ok(60)));
+        assert!(outbox.push(frame(40)));
+        outbox.written(60);
+        assert!(outbox.push(frame(60)));
+        assert!(!outbox.push(frame(1)), "the hard limit");
+        assert_eq!(
+            take(&outbox),
+            Poll::Ready(Err(OutboxClosed(CloseReason::SlowConsumer)))
+        );
+        assert!(!outbox.push(frame(1)), "closed for good");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_single_large_frame_fits_into_an_empty_outbox() {
+        let outbox = Outbox::new(LIMITS);
+        assert!(outbox.push(frame(1000)));
+        assert_eq!(take(&outbox), Poll::Ready(Ok(1000)));
+        assert!(!outbox.push(frame(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tolerates_the_soft_limit_for_its_time() {
+        let outbox = Outbox::new(LIMITS);
+        assert!(outbox.push(frame(60)));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        outbox.check_stall();
+        assert_eq!(outbox.closed(), None);
+        assert_eq!(take(&outbox), Poll::Ready(Ok(60)));
+        outbox.written(20);
+        assert!(outbox.push(frame(20)), "the time begins anew");
+        tokio::time::advance(Duration::from_secs(9)).await;
+        outbox.check_stall();
+        assert_eq!(outbox.closed(), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        outbox.check_stall();
+        assert_eq!(outbox.closed(), Some(CloseReason::SlowConsumer));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_queued_before_a_close_still_comes_out() {
+        let outbox = Outbox::new(LIMITS);
+        assert!(outbox.push(frame(10)));
+        outbox.close(CloseReason::ServerShuttingDown);
+        outbox.close(CloseReason::InternalError);
+        assert!(!outbox.push(frame(10)));
+        assert_eq!(take(&outbox), Poll::Ready(Ok(10)));
+        assert_eq!(
+            take(&outbox),
+            Poll::Ready(Err(OutboxClosed(CloseReason::ServerShuttingDown)))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wakes_who_waits() {
+        let outbox = std::sync::Arc::new(Outbox::new(LIMITS));
+        let waiting = tokio_util::task::TaskTracker::new().spawn({
+            let outbox = outbox.clone();
+            async move {
+                let mut frames = Vec::new();
+                poll_fn(|cx| outbox.poll_take(cx, &mut frames))
+                    .await
+                    .map(|()| frames.len())
+            }
+        });
+        tokio::task::yield_now().await;
+        assert!(outbox.push(frame(1)));
+        assert_eq!(waiting.await.unwrap(), Ok(1));
+    }
+}

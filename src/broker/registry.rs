@@ -1,0 +1,236 @@
+use std::{net::IpAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Departure, Limits, Outbox, Session,
+    routes::RoutingTable,
+    state::{Admitted, Candidate, Command, Roster, State},
+};
+use crate::{
+    protocol::{ClientId, Code, Fault, ServerId, Timestamp},
+    security::Identity,
+    topic::TopicFilter,
+};
+
+/// Commands that may wait beside the departures, which have their places from admission on.
+const QUEUE_LEN: usize = 1024;
+
+/// Commands taken at once: one routing table and one presence frame for all of them.
+const BATCH_LEN_MAX: usize = 1024;
+
+/// The way to the registry actor. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    commands: mpsc::Sender<Command>,
+    routes: Arc<ArcSwap<RoutingTable>>,
+    server_id: ServerId,
+}
+
+/// The registry actor has ended, which ends the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the registry has ended")]
+pub struct RegistryGone;
+
+impl From<RegistryGone> for Fault {
+    fn from(_: RegistryGone) -> Self {
+        Self::new(Code::InternalError, "the server failed; its log says more")
+    }
+}
+
+impl Registry {
+    /// A handle, and the actor behind it for the caller to run.
+    ///
+    /// `connections_max` is how many clients can be between admission and departure at once, those
+    /// that are about to be refused included.
+    pub fn new(
+        server_id: ServerId,
+        limits: Limits,
+        connections_max: usize,
+    ) -> (Self, impl Future<Output = ()> + Send) {
+        let (commands, queue) = mpsc::channel(connections_max + QUEUE_LEN);
+        let routes = Arc::<ArcSwap<RoutingTable>>::default();
+        let registry = Self {
+            commands,
+            routes: Arc::clone(&routes),
+            server_id,
+        };
+        let state = State::new(limits, ClientId::fresh);
+        (registry, run(queue, state, routes, server_id))
+    }
+
+    /// Asks for a place for one who came through TLS.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, as the peer is to be told.
+    pub async fn admit(
+        &self,
+        identity: Identity,
+        address: IpAddr,
+        outbox: Arc<Outbox>,
+    ) -> Result<Admission, Fault> {
+        // The place for its departure comes first: from here on it can always be reported.
+        let permit = self.commands.clone().reserve_owned().await;
+        let candidate = Candidate {
+            identity: identity.clone(),
+            address,
+            outbox: Arc::clone(&outbox),
+            permit: permit.map_err(|_| RegistryGone)?,
+        };
+        let admitted = self
+            .ask(|reply| Command::Admit { candidate, reply })
+            .await??;
+        let Admitted {
+            client_id,
+            departure,
+        } = admitted;
+        Ok(Admission {
+            registry: self.clone(),
+            client_id,
+            identity,
+            outbox,
+            departure,
+        })
+    }
+
+    /// Lets nobody in from now on, and ends every connection with `server_shutting_down`.
+    ///
+    /// # Errors
+    ///
+    /// When the actor has ended.
+    pub async fn drain(&self) -> Result<(), RegistryGone> {
+        self.commands
+            .send(Command::Drain)
+            .await
+            .map_err(|_| RegistryGone)
+    }
+
+    /// Who the server is, as its events name it.
+    #[must_use]
+    pub const fn server_id(&self) -> ServerId {
+        self.server_id
+    }
+
+    pub(super) fn routes(&self) -> &ArcSwap<RoutingTable> {
+        &self.routes
+    }
+
+    pub(super) async fn subscribe(
+        &self,
+        client_id: ClientId,
+        filter: TopicFilter,
+    ) -> Result<(), Fault> {
+        self.ask(|reply| Command::Subscribe {
+            client_id,
+            filter,
+            reply,
+        })
+        .await?
+    }
+
+    pub(super) async fn unsubscribe(
+        &self,
+        client_id: ClientId,
+        filter: TopicFilter,
+    ) -> Result<(), Fault> {
+        self.ask(|reply| Command::Unsubscribe {
+            client_id,
+            filter,
+            reply,
+        })
+        .await?
+    }
+
+    pub(super) async fn roster(&self) -> Result<Roster, RegistryGone> {
+        self.ask(|reply| Command::ListClients { reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, RegistryGone> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| RegistryGone)?;
+        answer.await.map_err(|_| RegistryGone)
+    }
+}
+
+/// The actor: takes what has come, applies it as one batch, carries out what that brings about.
+///
+/// The table is published before the answers are sent, so that a message accepted after
+/// `subscribed` is routed to the new subscriber.
+async fn run(
+    mut queue: mpsc::Receiver<Command>,
+    mut state: State,
+    routes: Arc<ArcSwap<RoutingTable>>,
+    server_id: ServerId,
+) {
+    let mut commands = Vec::with_capacity(BATCH_LEN_MAX);
+    while queue.recv_many(&mut commands, BATCH_LEN_MAX).await > 0 {
+        let now = Timestamp::now();
+        let effects = state.apply(commands.drain(..), now);
+        if let Some(table) = effects.routes {
+            routes.store(table);
+        }
+        for (outbox, reason) in effects.closed {
+            outbox.close(reason);
+        }
+        effects.presence.tell(server_id, now);
+        for answer in effects.answers {
+            answer.send();
+        }
+    }
+}
+
+/// A client that was admitted and has not authenticated: it can do that, or go.
+#[derive(Debug)]
+pub struct Admission {
+    registry: Registry,
+    client_id: ClientId,
+    identity: Identity,
+    outbox: Arc<Outbox>,
+    departure: Departure,
+}
+
+impl Admission {
+    /// The id that the registry gave it.
+    #[must_use]
+    pub const fn client_id(&self) -> ClientId {
+        self.client_id
+    }
+
+    /// Makes it a session, which others hear of. `presence`: whether it wants to hear of others.
+    ///
+    /// # Errors
+    ///
+    /// When the registry has ended.
+    pub async fn authenticate(self, presence: bool) -> Result<Session, RegistryGone> {
+        let Self {
+            registry,
+            client_id,
+            identity,
+            outbox,
+            departure,
+        } = self;
+        registry
+            .ask(|reply| Command::Authenticate {
+                client_id,
+                presence,
+                reply,
+            })
+            .await?;
+        Ok(Session::new(
+            registry, client_id, identity, outbox, departure,
+        ))
+    }
+
+    /// Reports the departure, with its reason.
+    pub fn depart(self, reason: crate::protocol::CloseReason) {
+        self.departure.report(reason);
+    }
+}

@@ -1,0 +1,279 @@
+use std::{borrow::Cow, mem, sync::Arc};
+
+use arc_swap::Guard;
+
+use super::{
+    Departure, Outbox, Registry, RegistryGone,
+    routes::{RoutingTable, Subscriber},
+};
+use crate::{
+    protocol::{
+        ClientId, CloseReason, Code, Fault, Frame, MessageTemplate, ServerEvent, Timestamp,
+        client_event::{Publish, Subscribe},
+        server_event::{ClientEntry, Clients, Published, Subscription, encode},
+    },
+    security::Identity,
+    topic::{Topic, TopicFilter},
+};
+
+/// Bytes at which a run of messages is sent on as a frame, though more of it may follow.
+const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// What only an authenticated client can do: publish, subscribe, see who is here.
+///
+/// Routes its own messages, in its own task: publishing scales with the cores and waits for nobody.
+/// Consecutive messages to one topic become one [`Frame`], so a burst costs each receiver one push.
+#[derive(Debug)]
+pub struct Session {
+    registry: Registry,
+    client_id: ClientId,
+    identity: Identity,
+    outbox: Arc<Outbox>,
+    departure: Departure,
+    run: Option<Run>,
+    accepted_at: AcceptedAt,
+}
+
+/// Messages to one topic, in one go. Between runs it remembers where the last one went.
+#[derive(Debug)]
+struct Run {
+    topic: Topic<'static>,
+    generation: u64,
+    receivers: Vec<Subscriber>,
+    template: MessageTemplate,
+    lines: Vec<u8>,
+    /// Bytes of the last frame: the best guess for the next.
+    last_frame_len: usize,
+    /// Of the messages in `lines` that want to be answered.
+    references: Vec<String>,
+}
+
+/// The time at which the lines in hand were taken, as time and as the wire shows it.
+#[derive(Debug)]
+struct AcceptedAt {
+    time: Timestamp,
+    text: String,
+}
+
+impl Session {
+    pub(super) fn new(
+        registry: Registry,
+        client_id: ClientId,
+        identity: Identity,
+        outbox: Arc<Outbox>,
+        departure: Departure,
+    ) -> Self {
+        Self {
+            registry,
+            client_id,
+            identity,
+            outbox,
+            departure,
+            run: None,
+            accepted_at: AcceptedAt::now(),
+        }
+    }
+
+    /// The id that the registry gave this client.
+    #[must_use]
+    pub const fn client_id(&self) -> ClientId {
+        self.client_id
+    }
+
+    /// Who the client is.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Takes the time for the lines that follow: one look at the clock for all that came at once.
+    pub fn begin(&mut self) {
+        self.accepted_at = AcceptedAt::now();
+    }
+
+    /// Accepts a message. It goes out with the next [`flush`](Self::flush) at the latest, in the
+    /// order in which messages were accepted.
+    ///
+    /// # Errors
+    ///
+    /// When the topic is not the client's to publish to.
+    pub fn publish(&mut self, event: Publish<'_>) -> Result<(), Fault> {
+        let Publish {
+            topic,
+            payload,
+            reference,
+        } = event;
+        if topic.is_reserved() {
+            return Err(reserved(topic.as_str()));
+        }
+        let table = self.registry.routes().load();
+        let fits = |run: &Run| run.topic == topic && run.generation == table.generation();
+        let mut run = match self.run.take_if(|run| fits(run)) {
+            Some(run) => run,
+            None => {
+                self.flush();
+                self.new_run(&topic, &table)
+            }
+        };
+        run.append(payload, reference, &self.accepted_at.text);
+        if run.lines.len() >= FRAME_BYTES_MAX {
+            self.send(&mut run);
+        }
+        self.run = Some(run);
+        Ok(())
+    }
+
+    /// Sends what was accepted, and answers where an answer is wanted.
+    pub fn flush(&mut self) {
+        if let Some(mut run) = self.run.take() {
+            self.send(&mut run);
+            self.run = Some(run);
+        }
+    }
+
+    fn new_run(&self, topic: &Topic<'_>, table: &Guard<Arc<RoutingTable>>) -> Run {
+        let topic = topic.to_owned();
+        Run {
+            generation: table.generation(),
+            receivers: table.route(&topic),
+            template: MessageTemplate::new(self.client_id, self.identity.as_str(), topic.as_str()),
+            topic,
+            lines: Vec::new(),
+            last_frame_len: 0,
+            references: Vec::new(),
+        }
+    }
+
+    fn send(&self, run: &mut Run) {
+        if run.lines.is_empty() {
+            return;
+        }
+        run.last_frame_len = run.lines.len();
+        let frame = Frame::from(mem::take(&mut run.lines));
+        let receivers = run
+            .receivers
+            .iter()
+            .filter(|receiver| receiver.outbox.push(frame.clone()))
+            .count();
+        for reference in mem::take(&mut run.references) {
+            self.queue(&ServerEvent::Published(Published {
+                topic: run.topic.as_str().into(),
+                receivers,
+                reference: reference.into(),
+            }));
+        }
+    }
+
+    /// Subscribes, and answers with `subscribed`.
+    ///
+    /// # Errors
+    ///
+    /// When the filter is not the client's to subscribe to, or it has too many.
+    pub async fn subscribe(&mut self, event: Subscribe<'_>) -> Result<(), Fault> {
+        let Subscribe { topic, reference } = event;
+        if topic.is_reserved() {
+            return Err(reserved(topic.as_str()));
+        }
+        self.flush();
+        self.registry
+            .subscribe(self.client_id, topic.clone())
+            .await?;
+        self.answer(&ServerEvent::Subscribed(subscription(&topic, reference)));
+        Ok(())
+    }
+
+    /// Ends a subscription, and answers with `unsubscribed`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none with this very filter.
+    pub async fn unsubscribe(&mut self, event: Subscribe<'_>) -> Result<(), Fault> {
+        let Subscribe { topic, reference } = event;
+        self.flush();
+        self.registry
+            .unsubscribe(self.client_id, topic.clone())
+            .await?;
+        self.answer(&ServerEvent::Unsubscribed(subscription(&topic, reference)));
+        Ok(())
+    }
+
+    /// Answers with `clients`.
+    ///
+    /// # Errors
+    ///
+    /// When the registry has ended.
+    pub async fn list_clients(
+        &mut self,
+        reference: Option<Cow<'_, str>>,
+    ) -> Result<(), RegistryGone> {
+        self.flush();
+        let roster = self.registry.roster().await?;
+        let clients = roster
+            .iter()
+            .map(|(client_id, member)| ClientEntry {
+                client_id: *client_id,
+                identity: member.identity.as_str().into(),
+                since: member.since.to_string().into(),
+            })
+            .collect();
+        self.answer(&ServerEvent::Clients(Clients { clients, reference }));
+        Ok(())
+    }
+
+    /// Queues what the server has to say to this client alone, behind the answers before it.
+    pub fn answer(&mut self, event: &ServerEvent<'_>) {
+        self.flush();
+        self.queue(event);
+    }
+
+    fn queue(&self, event: &ServerEvent<'_>) {
+        let line = encode(event, &self.registry.server_id(), self.accepted_at.time);
+        self.outbox.push(line);
+    }
+
+    /// Reports the departure, with its reason. What was accepted still goes out.
+    pub fn depart(mut self, reason: CloseReason) {
+        self.flush();
+        self.departure.report(reason);
+    }
+}
+
+impl Run {
+    fn append(
+        &mut self,
+        payload: &serde_json::value::RawValue,
+        reference: Option<Cow<'_, str>>,
+        accepted_at: &str,
+    ) {
+        if self.lines.capacity() == 0 {
+            let line_len = self.template.line_len(payload.get().len());
+            self.lines.reserve_exact(line_len.max(self.last_frame_len));
+        }
+        self.template.write(payload, accepted_at, &mut self.lines);
+        self.references.extend(reference.map(Cow::into_owned));
+    }
+}
+
+impl AcceptedAt {
+    fn now() -> Self {
+        let time = Timestamp::now();
+        Self {
+            time,
+            text: time.to_string(),
+        }
+    }
+}
+
+fn subscription<'a>(topic: &'a TopicFilter, reference: Option<Cow<'a, str>>) -> Subscription<'a> {
+    Subscription {
+        topic: topic.as_str().into(),
+        reference,
+    }
+}
+
+fn reserved(topic: &str) -> Fault {
+    Fault::new(
+        Code::ReservedTopic,
+        format!("topics that begin with `$` belong to the server: {topic:?}"),
+    )
+}
