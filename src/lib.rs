@@ -9,10 +9,12 @@
 //! | 1 | [`topic`] | topics, filters, and which matches which |
 //! | 2 | [`security`] | TLS, identities, making certificates |
 //! | 3 | [`broker`] | the registry, sessions, routes, outboxes |
+//! | 4 | [`server`] | sockets, the life of a connection, shutdown |
 //!
 //! `docs/architecture.md` tells the whole, with its invariants.
 
 pub mod broker;
 pub mod protocol;
 pub mod security;
+pub mod server;
 pub mod topic;

@@ -1,0 +1,131 @@
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::wire::Wire;
+use crate::{broker::Outbox, protocol::CloseReason};
+
+/// How often a client that does not take what was written for it is looked at.
+const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Between a client's outbox and its wire: writes what is queued, and wakes its task for all else.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) wire: Wire,
+    outbox: Arc<Outbox>,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// What a connection's task is woken for.
+#[derive(Debug)]
+pub(super) enum Wake {
+    /// There are bytes to take.
+    Received,
+    /// The peer ended the stream, or it broke.
+    Ended(io::Result<()>),
+    /// Something in the broker ends the connection; what was queued before that is written.
+    Closed(CloseReason),
+    /// The time asked for has come.
+    Due,
+}
+
+impl Link {
+    pub(super) fn new(wire: Wire, outbox: Arc<Outbox>) -> Self {
+        Self {
+            wire,
+            outbox,
+            timer: Box::pin(sleep_until(Instant::now())),
+        }
+    }
+
+    /// Writes and waits, until there is something to do or `due` has come. Can be cancelled at any
+    /// point without losing a byte.
+    pub(super) async fn wait(&mut self, due: Instant) -> Wake {
+        poll_fn(|cx| self.poll_wake(cx, due)).await
+    }
+
+    /// The bytes that have come, and the outbox that their answers go to.
+    pub(super) fn received(&mut self) -> (&[u8], &Outbox) {
+        (self.wire.received(), &self.outbox)
+    }
+
+    /// Moves what is left in the outbox to the wire, for a farewell.
+    pub(super) fn take_queued(&mut self) {
+        // Neither "nothing left" nor "closed" leaves anything to do.
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = self.outbox.poll_take(&mut cx, self.wire.queue());
+    }
+
+    fn poll_wake(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<Wake> {
+        let mut look_again = due;
+        match self.poll_write(cx) {
+            Poll::Ready(wake) => return Poll::Ready(wake),
+            Poll::Pending if !self.wire.is_idle() => {
+                self.outbox.check_stall();
+                if let Poll::Ready(CloseReason::SlowConsumer) = self.outbox.poll_closed(cx) {
+                    return Poll::Ready(Wake::Closed(CloseReason::SlowConsumer));
+                }
+                look_again = due.min(Instant::now() + STALL_CHECK_INTERVAL);
+            }
+            Poll::Pending => {}
+        }
+        // While much waits for the client, its requests wait too: their answers would add to it.
+        if !self.outbox.is_over_soft_limit() {
+            match self.wire.poll_receive(cx) {
+                Poll::Ready(Ok(true)) => return Poll::Ready(Wake::Received),
+                Poll::Ready(Ok(false)) => return Poll::Ready(Wake::Ended(Ok(()))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Wake::Ended(Err(error))),
+                Poll::Pending => {}
+            }
+        }
+        loop {
+            ready!(self.poll_timer(cx, look_again));
+            if Instant::now() >= due {
+                return Poll::Ready(Wake::Due);
+            }
+            self.outbox.check_stall();
+            if let Some(CloseReason::SlowConsumer) = self.outbox.closed() {
+                return Poll::Ready(Wake::Closed(CloseReason::SlowConsumer));
+            }
+            look_again = due.min(Instant::now() + STALL_CHECK_INTERVAL);
+        }
+    }
+
+    /// Moves frames from the outbox to the wire until one of them has no more to give or take.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        loop {
+            if self.wire.is_idle()
+                && let Err(closed) = ready!(self.outbox.poll_take(cx, self.wire.queue()))
+            {
+                return Poll::Ready(Wake::Closed(closed.0));
+            }
+            match ready!(self.wire.poll_send(cx)) {
+                Ok(0) => {}
+                Ok(bytes) => self.outbox.written(bytes),
+                Err(error) => return Poll::Ready(Wake::Ended(Err(error))),
+            }
+        }
+    }
+
+    /// The timer is set anew only for an earlier time: what is due moves on with every line that
+    /// comes, and a timer that goes off too early costs less than one that is always reset.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        if at < self.timer.deadline() {
+            self.timer.as_mut().reset(at);
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            if Instant::now() >= at {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(at);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Tells systemd how the service is. Without systemd, tells nobody.
+
+use std::net::SocketAddr;
+
+use sd_notify::NotifyState;
+use tracing::warn;
+
+/// Listening: what waits for the service may start.
+pub(super) fn ready(addresses: &[SocketAddr]) {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let status = format!("Listening on {}", addresses.join(", "));
+    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+}
+
+/// Draining.
+pub(super) fn stopping() {
+    notify(&[
+        NotifyState::Stopping,
+        NotifyState::Status("Draining: clients take what is queued for them"),
+    ]);
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!(%error, "cannot notify systemd");
+    }
+}
