@@ -8,12 +8,14 @@
 //! | 1 | [`protocol`] | what is said on the wire |
 //! | 1 | [`topic`] | topics, filters, and which matches which |
 //! | 2 | [`security`] | TLS, identities, making certificates |
+//! | 2 | [`client`] | the Rust client |
 //! | 3 | [`broker`] | the registry, sessions, routes, outboxes |
 //! | 4 | [`server`] | sockets, the life of a connection, shutdown |
 //!
 //! `docs/architecture.md` tells the whole, with its invariants.
 
 pub mod broker;
+pub mod client;
 pub mod protocol;
 pub mod security;
 pub mod server;

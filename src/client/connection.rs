@@ -1,0 +1,170 @@
+use std::{io, sync::Arc, time::Duration};
+
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{Error, Me, Options};
+use crate::protocol::{
+    ClientEvent, LineSplitter, ServerEvent,
+    client_event::{RequestAuthentication, encode},
+    server_event::{ConnectionAccepted, ServerLine},
+};
+
+/// Bytes of a line from the server. The list of all clients is the longest that it sends.
+const LINE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// An authenticated stream of lines.
+pub(super) struct Connection {
+    pub(super) lines: Lines,
+    pub(super) writer: WriteHalf<TlsStream<TcpStream>>,
+    /// How long the server stays silent at most; zero = for ever.
+    pub(super) ping_interval: Duration,
+}
+
+/// The reading side, line by line.
+pub(super) struct Lines {
+    reader: BufReader<ReadHalf<TlsStream<TcpStream>>>,
+    splitter: LineSplitter,
+}
+
+impl Lines {
+    /// Waits until something has come. Can be cancelled without losing a byte.
+    pub(super) async fn ready(&mut self) -> Result<(), Error> {
+        let received = self.reader.fill_buf().await.map_err(Error::Lost)?;
+        if received.is_empty() {
+            return Err(Error::Lost(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Ok(())
+    }
+
+    /// Calls `hear` with every whole line of what has come, up to the first that fails.
+    pub(super) fn each(
+        &mut self,
+        mut hear: impl FnMut(ServerLine<'_>, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut rest = self.reader.buffer();
+        let (len, mut outcome) = (rest.len(), Ok(()));
+        while let Some(line) = self.splitter.next_line(&mut rest)
+            && outcome.is_ok()
+        {
+            outcome = match line {
+                Ok(line) => ServerLine::parse(line)
+                    .map_err(|error| Error::Protocol(error.to_string()))
+                    .and_then(|parsed| hear(parsed, line)),
+                Err(_) => Err(Error::Protocol("a line without an end".to_owned())),
+            };
+        }
+        let used = len - rest.len();
+        self.reader.consume(used);
+        outcome
+    }
+}
+
+/// TCP, TLS, the greeting and authentication.
+pub(super) async fn open(options: &Options) -> Result<(Connection, Me), Error> {
+    timeout(options.connect_timeout, Box::pin(open_unbounded(options)))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Error::ConnectTimeout {
+                server: options.server.clone(),
+                timeout: options.connect_timeout,
+            })
+        })
+}
+
+async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
+    let connect_error = |source| Error::Connect {
+        server: options.server.clone(),
+        source,
+    };
+    let name = server_name(&options.server)?;
+    let tcp = TcpStream::connect(&options.server)
+        .await
+        .map_err(connect_error)?;
+    tcp.set_nodelay(true).map_err(connect_error)?;
+    let connector = TlsConnector::from(Arc::clone(&options.tls));
+    let tls = connector.connect(name, tcp).await.map_err(connect_error)?;
+    let (reader, mut writer) = tokio::io::split(tls);
+    let mut lines = Lines {
+        reader: BufReader::with_capacity(16 * 1024, reader),
+        splitter: LineSplitter::new(LINE_BYTES_MAX),
+    };
+    // In TLS 1.3 a client is done before the server has judged its certificate: what the server
+    // thinks of it comes in place of the greeting.
+    let greeting = match first_event(&mut lines, greeting).await {
+        Err(Error::Lost(source)) => return Err(connect_error(source)),
+        greeting => greeting?,
+    };
+    let request = encode(&ClientEvent::RequestAuthentication(RequestAuthentication {
+        presence: options.presence,
+        reference: None,
+    }));
+    writer.write_all(&request).await.map_err(connect_error)?;
+    writer.flush().await.map_err(connect_error)?;
+    let me = first_event(&mut lines, authenticated).await?;
+    let connection = Connection {
+        lines,
+        writer,
+        ping_interval: Duration::from_millis(greeting),
+    };
+    Ok((connection, me))
+}
+
+/// Reads until `wanted` finds what it looks for.
+async fn first_event<T>(
+    lines: &mut Lines,
+    wanted: fn(ServerEvent<'_>) -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    loop {
+        lines.ready().await?;
+        let mut found = None;
+        lines.each(|line, _| {
+            // What comes in one go with it, and after it, nobody has asked for yet.
+            if let Some(event) = line.event
+                && found.is_none()
+            {
+                found = wanted(event)?;
+            }
+            Ok(())
+        })?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+    }
+}
+
+/// The server's ping interval in milliseconds.
+fn greeting(event: ServerEvent<'_>) -> Result<Option<u64>, Error> {
+    match event {
+        ServerEvent::ConnectionAccepted(ConnectionAccepted { limits, .. }) => {
+            Ok(Some(limits.ping_interval_ms))
+        }
+        ServerEvent::ConnectionRefused(refused) => Err(Error::Refused(refused.into())),
+        _ => Ok(None),
+    }
+}
+
+fn authenticated(event: ServerEvent<'_>) -> Result<Option<Me>, Error> {
+    match event {
+        ServerEvent::AuthenticationAccepted(accepted) => Ok(Some(Me {
+            client_id: accepted.client_id,
+            identity: accepted.identity.into_owned(),
+        })),
+        ServerEvent::Error(error) => Err(Error::Rejected(error.into())),
+        ServerEvent::ConnectionClosing(refused) => Err(Error::Closed(refused.into())),
+        _ => Ok(None),
+    }
+}
+
+fn server_name(server: &str) -> Result<ServerName<'static>, Error> {
+    let bad_address = || Error::Address(server.to_owned());
+    let (host, port) = server.rsplit_once(':').ok_or_else(bad_address)?;
+    port.parse::<u16>().map_err(|_| bad_address())?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(host.to_owned()).map_err(|_| bad_address())
+}

@@ -1,0 +1,148 @@
+//! The task behind a [`Client`](super::Client): it alone reads and writes the connection, and makes
+//! it anew when it is lost.
+
+use std::{future::pending, io, sync::Arc, time::Duration};
+
+use tokio::{
+    io::AsyncWriteExt,
+    sync::{mpsc, watch},
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    Error, Options, State,
+    connection::{self, Connection},
+    dialogue::{Dialogue, Request},
+};
+
+/// Bytes that wait to be written, above which no more requests are taken.
+const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
+
+/// Requests taken at once.
+const BATCH_LEN_MAX: usize = 256;
+
+/// Silent ping intervals after which the server is given up: it asks after one of them itself.
+const SILENT_INTERVALS_MAX: u32 = 3;
+
+/// How long the server may take to close after `disconnecting`.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) struct Driver {
+    options: Options,
+    requests: mpsc::Receiver<Request>,
+    state: watch::Sender<State>,
+    dialogue: Dialogue,
+}
+
+impl Driver {
+    pub(super) fn new(
+        options: Options,
+        requests: mpsc::Receiver<Request>,
+        state: watch::Sender<State>,
+    ) -> Self {
+        Self {
+            options,
+            requests,
+            state,
+            dialogue: Dialogue::default(),
+        }
+    }
+
+    /// Keeps the connection until it is no longer wanted, or cannot be had.
+    pub(super) async fn run(mut self, mut connection: Connection) {
+        let error = loop {
+            let error = Arc::new(self.drive(connection).await);
+            self.dialogue.connection_ended(&error);
+            if self.dialogue.is_leaving() || !error.is_retryable() {
+                break error;
+            }
+            connection = match self.reconnect(error).await {
+                Ok(connection) => connection,
+                Err(error) => break error,
+            };
+        };
+        self.state.send_replace(State::Ended(error));
+    }
+
+    /// Reads and writes until the connection ends: tells why it did.
+    async fn drive(&mut self, connection: Connection) -> Error {
+        let Connection {
+            mut lines,
+            mut writer,
+            ping_interval,
+        } = connection;
+        let mut heard = Instant::now();
+        let mut requests = Vec::with_capacity(BATCH_LEN_MAX);
+        loop {
+            let dialogue = &mut self.dialogue;
+            let has_room = dialogue.outgoing.len() < UNWRITTEN_BYTES_MAX;
+            let deadline = match (dialogue.is_leaving(), ping_interval) {
+                (true, _) => Some(heard + CLOSE_TIMEOUT),
+                (false, Duration::ZERO) => None,
+                (false, interval) => Some(heard + interval * SILENT_INTERVALS_MAX),
+            };
+            tokio::select! {
+                ready = lines.ready() => {
+                    heard = Instant::now();
+                    let heard = ready.and_then(|()| lines.each(|line, raw| dialogue.hear(line, raw)));
+                    if let Err(error) = heard {
+                        return error;
+                    }
+                }
+                sent = writer.write_buf(&mut dialogue.outgoing), if !dialogue.outgoing.is_empty() => {
+                    let flushed = match sent {
+                        Ok(_) if dialogue.outgoing.is_empty() => writer.flush().await,
+                        sent => sent.map(drop),
+                    };
+                    if let Err(error) = flushed {
+                        return Error::Lost(error);
+                    }
+                }
+                taken = self.requests.recv_many(&mut requests, BATCH_LEN_MAX),
+                    if has_room && !dialogue.is_leaving() =>
+                {
+                    requests.drain(..).for_each(|request| dialogue.ask(request));
+                    if taken == 0 {
+                        dialogue.leave();
+                    }
+                }
+                () = wait_until(deadline) => {
+                    return Error::Lost(io::ErrorKind::TimedOut.into());
+                }
+            }
+        }
+    }
+
+    /// Tries until it works, or the policy or the server ends it.
+    async fn reconnect(&mut self, mut error: Arc<Error>) -> Result<Connection, Arc<Error>> {
+        let mut attempt = 0;
+        while let Some(wait) = self.options.reconnect.wait(attempt) {
+            attempt += 1;
+            self.state
+                .send_replace(State::Reconnecting(Arc::clone(&error)));
+            sleep(wait).await;
+            if self.requests.is_closed() && self.requests.is_empty() {
+                break;
+            }
+            match connection::open(&self.options).await {
+                Ok((connection, me)) => {
+                    self.dialogue.subscribe_again();
+                    self.state.send_replace(State::Connected(me));
+                    return Ok(connection);
+                }
+                Err(failed) => error = Arc::new(failed),
+            }
+            if !error.is_retryable() {
+                break;
+            }
+        }
+        Err(error)
+    }
+}
+
+async fn wait_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}

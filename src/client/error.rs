@@ -1,0 +1,151 @@
+use std::{io, time::Duration};
+
+use crate::{
+    protocol::server_event::{ErrorContent, Refused},
+    topic::{FilterError, TopicError},
+};
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is not `host:port`.
+    #[error("{0:?} is not a server's address: it must be host:port, like localhost:4433")]
+    Address(String),
+    /// TCP or TLS failed.
+    #[error("cannot connect to {server}: {source}{}", hint(.source))]
+    Connect {
+        /// Where.
+        server: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// TCP, TLS and authentication took too long together.
+    #[error("cannot connect to {server}: no answer within {} s", .timeout.as_secs_f32())]
+    ConnectTimeout {
+        /// Where.
+        server: String,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// The broker does not let this client in.
+    #[error("the server refused the connection: {0}")]
+    Refused(ServerFault),
+    /// The broker refused one request.
+    #[error("{0}")]
+    Rejected(ServerFault),
+    /// The broker closed the connection, and said why.
+    #[error("the server closed the connection: {0}")]
+    Closed(ServerFault),
+    /// The connection broke.
+    #[error("the connection was lost: {0}")]
+    Lost(io::Error),
+    /// The broker said something that this client cannot make sense of.
+    #[error("the server said what is not protocol 1: {0}")]
+    Protocol(String),
+    /// The answer did not come in time.
+    #[error("no answer within {} s", .0.as_secs_f32())]
+    NoAnswer(Duration),
+    /// The connection ended before the answer came: it may have been done or not.
+    #[error("no answer came: {0}")]
+    Unanswered(String),
+    /// Not a topic.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// Not a filter.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The payload cannot be written as JSON.
+    #[error("the payload cannot be written as JSON: {0}")]
+    Payload(serde_json::Error),
+    /// The connection has ended; [`Client::ended`](super::Client::ended) tells why.
+    #[error("the connection has ended")]
+    Ended,
+}
+
+impl Error {
+    /// Whether trying again may help.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused(fault) | Self::Rejected(fault) | Self::Closed(fault) => fault.retryable,
+            Self::Connect { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::Lost(_)
+            | Self::Unanswered(_)
+            | Self::NoAnswer(_) => true,
+            Self::Address(_)
+            | Self::Protocol(_)
+            | Self::Topic(_)
+            | Self::Filter(_)
+            | Self::Payload(_)
+            | Self::Ended => false,
+        }
+    }
+}
+
+/// What TLS's terse words most often mean, for the person who reads them.
+fn hint(error: &io::Error) -> &'static str {
+    use rustls::{AlertDescription as Alert, CertificateError, Error as Tls};
+    let Some(tls) = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Tls>())
+    else {
+        return "";
+    };
+    match tls {
+        Tls::AlertReceived(
+            Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::CertificateUnknown
+            | Alert::UnsupportedCertificate
+            | Alert::DecryptError,
+        ) => {
+            " (the server does not take this client's certificate: is it from the server's CA, and for client use?)"
+        }
+        Tls::AlertReceived(Alert::CertificateExpired) => {
+            " (this client's certificate has expired, or is not valid yet)"
+        }
+        Tls::AlertReceived(Alert::CertificateRequired) => {
+            " (the server wants a client certificate)"
+        }
+        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            " (the server's certificate is not from the CA given with --ca)"
+        }
+        Tls::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => " (the server's certificate is for another host name)",
+        _ => "",
+    }
+}
+
+/// What the broker said was wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} ({code})")]
+pub struct ServerFault {
+    /// The stable word.
+    pub code: String,
+    /// The sentence.
+    pub reason: String,
+    /// Whether the same may succeed later.
+    pub retryable: bool,
+}
+
+impl From<Refused<'_>> for ServerFault {
+    fn from(refused: Refused<'_>) -> Self {
+        Self {
+            code: refused.code.into_owned(),
+            reason: refused.reason.into_owned(),
+            retryable: refused.retryable,
+        }
+    }
+}
+
+impl From<ErrorContent<'_>> for ServerFault {
+    fn from(error: ErrorContent<'_>) -> Self {
+        Self {
+            code: error.code.into_owned(),
+            reason: error.reason.into_owned(),
+            retryable: error.retryable,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use rustls::ClientConfig;
+
+/// Messages of one subscription that may wait to be taken.
+const QUEUE_LEN: usize = 16 * 1024;
+
+/// Where to connect, as whom, and what to do when the connection is lost.
+#[derive(Clone)]
+pub struct Options {
+    pub(super) server: String,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) presence: bool,
+    pub(super) reconnect: Reconnect,
+    pub(super) connect_timeout: Duration,
+    pub(super) request_timeout: Duration,
+    pub(super) queue_len: usize,
+}
+
+/// What to do when the connection is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconnect {
+    /// End with it.
+    Never,
+    /// Try again after a random part of a time that doubles from `first` up to `longest`: a fleet
+    /// that lost its broker does not come back all at once.
+    Backoff {
+        /// The longest first wait.
+        first: Duration,
+        /// The longest wait of all.
+        longest: Duration,
+    },
+}
+
+impl Reconnect {
+    /// Half a second at first, half a minute at most.
+    pub const BACKOFF: Self = Self::Backoff {
+        first: Duration::from_millis(500),
+        longest: Duration::from_secs(30),
+    };
+
+    /// How long to wait before attempt number `attempt`, counted from 0; `None` to make none.
+    pub(super) fn wait(self, attempt: u32) -> Option<Duration> {
+        let Self::Backoff { first, longest } = self else {
+            return None;
+        };
+        let bound = first.saturating_mul(1_u32 << attempt.min(20)).min(longest);
+        Some(bound.mul_f64(fastrand::f64()))
+    }
+}
+
+impl Options {
+    /// `server` is `host:port`; the host is also the name that the server's certificate must bear.
+    #[must_use]
+    pub fn new(server: impl Into<String>, tls: Arc<ClientConfig>) -> Self {
+        Self {
+            server: server.into(),
+            tls,
+            presence: false,
+            reconnect: Reconnect::Never,
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            queue_len: QUEUE_LEN,
+        }
+    }
+
+    /// What to do when the connection is lost. [`Reconnect::Never`] unless set.
+    #[must_use]
+    pub const fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.reconnect = reconnect;
+        self
+    }
+
+    /// For TCP, TLS and authentication together. 10 s unless set.
+    #[must_use]
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// For the answer to a request. 30 s unless set.
+    #[must_use]
+    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Messages of one subscription that may wait to be taken; what comes beyond it is dropped and
+    /// told of. 16,384 unless set.
+    #[must_use]
+    pub const fn queue_len(mut self, messages: usize) -> Self {
+        self.queue_len = if messages == 0 { 1 } else { messages };
+        self
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("server", &self.server)
+            .field("reconnect", &self.reconnect)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_longer_each_time_up_to_the_longest() {
+        let bounds = [
+            (0, 500),
+            (1, 1_000),
+            (3, 4_000),
+            (6, 30_000),
+            (1000, 30_000),
+        ];
+        for (attempt, bound) in bounds {
+            for _ in 0..100 {
+                let wait = Reconnect::BACKOFF.wait(attempt).unwrap();
+                assert!(wait <= Duration::from_millis(bound), "{attempt}: {wait:?}");
+            }
+        }
+        assert_eq!(Reconnect::Never.wait(0), None);
+    }
+}

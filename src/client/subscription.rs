@@ -1,0 +1,98 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use crate::{protocol::ClientId, topic::TopicFilter};
+
+/// The messages of one subscription, as a [`Stream`] or by [`next`](Self::next).
+///
+/// Dropping it ends the subscription with the next message that would have come.
+#[derive(Debug)]
+pub struct Subscription {
+    filter: TopicFilter,
+    queue: mpsc::Receiver<Delivery>,
+}
+
+/// A message, or what stands in the place of some.
+pub type Delivery = Result<Message, Gap>;
+
+/// A message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Where it was published.
+    pub topic: String,
+    /// The publisher's bytes, unchanged. [`json`](Self::json) reads them.
+    pub payload: Box<RawValue>,
+    /// The publisher's identity: the server's word, not the publisher's.
+    pub sender: String,
+    /// The publisher's connection.
+    pub publisher: ClientId,
+    /// When the broker accepted it, RFC 3339.
+    pub timestamp: String,
+    /// The whole line, as it came.
+    pub line: String,
+}
+
+impl Message {
+    /// The payload as a type of the program's own.
+    ///
+    /// # Errors
+    ///
+    /// When it is not of that type.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
+        serde_json::from_str(self.payload.get())
+    }
+}
+
+/// Messages may be missing here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// This program did not take its messages fast enough, and some were dropped.
+    Missed(u64),
+    /// The connection was lost and made again, and nobody knows what was published in between.
+    Reconnected,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missed(count) => write!(f, "{count} messages were dropped: taken too slowly"),
+            Self::Reconnected => {
+                f.write_str("reconnected: what was published in between is not known")
+            }
+        }
+    }
+}
+
+impl Subscription {
+    pub(super) const fn new(filter: TopicFilter, queue: mpsc::Receiver<Delivery>) -> Self {
+        Self { filter, queue }
+    }
+
+    /// What was subscribed to.
+    #[must_use]
+    pub const fn filter(&self) -> &TopicFilter {
+        &self.filter
+    }
+
+    /// Waits for the next message. `None` when the connection has ended for good, or the server
+    /// has refused to renew the subscription.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        self.queue.recv().await
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Delivery;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.queue.poll_recv(cx)
+    }
+}
