@@ -11,11 +11,15 @@
 //! | 2 | [`client`] | the Rust client |
 //! | 3 | [`broker`] | the registry, sessions, routes, outboxes |
 //! | 4 | [`server`] | sockets, the life of a connection, shutdown |
+//! | 5 | [`config`] | from what was typed to what it means |
+//! | 6 | [`cli`] | the commands |
 //!
 //! `docs/architecture.md` tells the whole, with its invariants.
 
 pub mod broker;
+pub mod cli;
 pub mod client;
+pub mod config;
 pub mod protocol;
 pub mod security;
 pub mod server;

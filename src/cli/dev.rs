@@ -1,0 +1,56 @@
+//! `serve --dev`: from nothing to a running broker and three lines to paste.
+
+use std::{env, net::SocketAddr, path::Path};
+
+use anyhow::Context;
+
+use crate::security::issue::{CertificateFolder, Validity};
+
+/// Where the development certificates are made.
+pub(super) const FOLDER: &str = "certs";
+
+/// Makes what is missing of the development certificates.
+pub(super) fn certificates() -> anyhow::Result<CertificateFolder> {
+    let folder = CertificateFolder::new(FOLDER);
+    let report = folder.init(Validity::default())?;
+    for path in &report.made {
+        eprintln!("made {}", path.display());
+    }
+    Ok(folder)
+}
+
+/// A subscriber, a publisher, and a client that is nothing but openssl.
+///
+/// Whole paths throughout: the lines are pasted into terminals that stand somewhere else.
+pub(super) fn lines_to_paste(address: SocketAddr) -> anyhow::Result<String> {
+    let folder = env::current_dir()
+        .context("cannot tell the current folder")?
+        .join(FOLDER);
+    let program = env::current_exe().context("cannot tell where this program is")?;
+    let (program, folder) = (quoted(&program), quoted(&folder));
+    let server = format!("localhost:{}", address.port());
+    let mut lines = String::new();
+    lines.push_str(&format!(
+        "{program} sub --server {server} --certs {folder} --as alice --verbose --topic 'hello/#'\n"
+    ));
+    lines.push_str(&format!(
+        "{program} pub --server {server} --certs {folder} --as bob --topic hello/world --message '\"good tidings\"'\n"
+    ));
+    lines.push_str(&format!(
+        "{{ printf '%s\\n' '{}' '{}'; cat; }} | openssl s_client -quiet -verify_quiet -connect {server} -CAfile {folder}/ca.crt -cert {folder}/bob.crt -key {folder}/bob.key\n",
+        r#"{"event":"request_authentication","id":"__"}"#,
+        r##"{"event":"subscribe","id":"__","content":{"topic":"hello/#"}}"##,
+    ));
+    Ok(lines)
+}
+
+/// As one word of a shell.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}

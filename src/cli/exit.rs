@@ -1,0 +1,91 @@
+use std::{fmt, io, process::ExitCode};
+
+use crate::{
+    client, config::ConfigError, security::TlsError, security::issue::IssueError,
+    server::ServerError,
+};
+
+/// What a command ends with, where it is not success. The numbers of `sysexits.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It failed.
+    Failure = 1,
+    /// It was typed or configured wrongly: trying again changes nothing.
+    Usage = 64,
+    /// An address cannot be listened on: it may be free later.
+    Unavailable = 69,
+    /// A fault of ours.
+    Software = 70,
+}
+
+/// An outcome that was told already, and is only to be an exit code.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told(pub(super) Exit);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit code {}", self.0 as u8)
+    }
+}
+
+impl std::error::Error for Told {}
+
+/// A fault in what was typed that clap could not see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(pub(super) String);
+
+/// Says what went wrong, in one line, and what it comes to.
+pub(super) fn code(outcome: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    if let Some(told) = error.downcast_ref::<Told>() {
+        return ExitCode::from(told.0 as u8);
+    }
+    if is_broken_pipe(&error) {
+        // `tidings sub | head` ends when head has had enough.
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("tidings: {error:#}");
+    ExitCode::from(exit_of(&error) as u8)
+}
+
+/// Prints what clap has to say. Its own exit code for a mistyped command line would be 2.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing can be told where standard error is closed.
+    let _ = error.print();
+    if error.use_stderr() {
+        ExitCode::from(Exit::Usage as u8)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    if let Some(error) = error.downcast_ref::<ServerError>() {
+        return match error {
+            ServerError::Bind { .. } => Exit::Unavailable,
+            ServerError::CoreTaskEnded(_) => Exit::Software,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<client::Error>() {
+        return match error {
+            client::Error::Address(_) | client::Error::Topic(_) | client::Error::Filter(_) => {
+                Exit::Usage
+            }
+            _ => Exit::Failure,
+        };
+    }
+    let is_usage = error.is::<ConfigError>()
+        || error.is::<TlsError>()
+        || error.is::<IssueError>()
+        || error.is::<UsageError>();
+    if is_usage { Exit::Usage } else { Exit::Failure }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

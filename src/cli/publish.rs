@@ -1,0 +1,253 @@
+use std::{
+    collections::VecDeque,
+    fs,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::value::RawValue;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use super::{
+    connect::{Connect, block_on},
+    exit::{Exit, Told},
+};
+use crate::client::{Client, Error, Pending, Receipt};
+
+/// Lines on their way whose answers have not come yet.
+const WINDOW: usize = 1024;
+
+/// `tidings pub`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tidings pub -t plant/7/oven -m '{\"celsius\":181.5}'\n  \
+    tidings pub -t plant/7/note -m 'door open'\n  \
+    journalctl -f -o json | tidings pub -t logs -l\n\n\
+    A payload that is JSON is sent as it is; any other text is sent as a JSON string.\n\
+    Ends with 0 only if the broker accepted everything.")]
+pub(super) struct Publish {
+    #[command(flatten)]
+    connect: Connect,
+
+    /// The topic.
+    #[arg(short, long, value_name = "TOPIC")]
+    topic: String,
+
+    #[command(flatten)]
+    source: Source,
+
+    /// Send text as a JSON string even if it happens to be JSON.
+    #[arg(long)]
+    text: bool,
+
+    /// Say nothing but what was refused.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Where the payload comes from.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// The payload.
+    #[arg(short, long, value_name = "PAYLOAD", allow_hyphen_values = true)]
+    message: Option<String>,
+
+    /// Every line of standard input is a payload; empty lines are left out.
+    #[arg(short, long)]
+    lines: bool,
+
+    /// The payload is in this file, whole; `-` is standard input.
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// The payload is `null`.
+    #[arg(short, long)]
+    null: bool,
+}
+
+impl Publish {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        block_on(self.publish())
+    }
+
+    async fn publish(self) -> anyhow::Result<()> {
+        // Read first: what cannot be read needs no connection.
+        let single = self.single_payload()?;
+        let client = Client::connect(self.connect.options()?).await?;
+        match single {
+            Some(payload) => {
+                let receipt = client
+                    .start_publish(&self.topic, payload)
+                    .await?
+                    .wait()
+                    .await?;
+                if !self.quiet {
+                    eprintln!(
+                        "tidings: {} to {}",
+                        queued_for(receipt.receivers),
+                        self.topic
+                    );
+                }
+            }
+            None => self.publish_lines(&client).await?,
+        }
+        client.close().await?;
+        Ok(())
+    }
+
+    fn single_payload(&self) -> anyhow::Result<Option<Box<RawValue>>> {
+        let text = match &self.source {
+            Source {
+                message: Some(text),
+                ..
+            } => text.clone(),
+            Source {
+                file: Some(path), ..
+            } => read_text(path)?,
+            Source { null: true, .. } => return Ok(Some(RawValue::NULL.to_owned())),
+            Source { .. } => return Ok(None),
+        };
+        Ok(Some(self.payload(&text)?))
+    }
+
+    fn payload(&self, text: &str) -> serde_json::Result<Box<RawValue>> {
+        if !self.text
+            && let Ok(payload) = serde_json::from_str::<&RawValue>(text)
+        {
+            return one_line(payload);
+        }
+        serde_json::value::to_raw_value(text)
+    }
+
+    /// Keeps a bounded number of lines on their way, and names every one that was refused.
+    async fn publish_lines(&self, client: &Client) -> anyhow::Result<()> {
+        let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
+        let mut tally = Tally::new(self.quiet);
+        let mut window: VecDeque<(u64, Pending<Receipt>)> = VecDeque::with_capacity(WINDOW);
+        let mut number = 0;
+        while let Some(line) = lines
+            .next_segment()
+            .await
+            .context("cannot read standard input")?
+        {
+            number += 1;
+            let line = line.strip_suffix(b"\r").unwrap_or(&line);
+            if line.is_empty() {
+                continue;
+            }
+            let Ok(text) = std::str::from_utf8(line) else {
+                tally.refused(number, "it is not UTF-8");
+                continue;
+            };
+            if window.len() == WINDOW
+                && let Some((number, pending)) = window.pop_front()
+            {
+                tally.answered(number, pending.wait().await)?;
+            }
+            let payload = self.payload(text)?;
+            window.push_back((number, client.start_publish(&self.topic, payload).await?));
+        }
+        for (number, pending) in window {
+            tally.answered(number, pending.wait().await)?;
+        }
+        tally.finish()
+    }
+}
+
+/// A line of the protocol is one line: a payload that was typed over several is set in one.
+fn one_line(payload: &RawValue) -> serde_json::Result<Box<RawValue>> {
+    if payload.get().contains(['\n', '\r']) {
+        let value: serde_json::Value = serde_json::from_str(payload.get())?;
+        return serde_json::value::to_raw_value(&value);
+    }
+    Ok(payload.to_owned())
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    let text = if path == Path::new("-") {
+        io::read_to_string(io::stdin().lock())
+    } else {
+        fs::read_to_string(path)
+    };
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    // The end of a text file's last line is not part of what it says.
+    Ok(text.strip_suffix('\n').map_or(text.clone(), str::to_owned))
+}
+
+fn queued_for(receivers: usize) -> String {
+    match receivers {
+        1 => "queued for 1 client".to_owned(),
+        count => format!("queued for {count} clients"),
+    }
+}
+
+/// What became of the lines, shown while they go where someone watches.
+struct Tally {
+    accepted: u64,
+    refused: u64,
+    quiet: bool,
+    progress: ProgressBar,
+}
+
+impl Tally {
+    fn new(quiet: bool) -> Self {
+        let progress = if quiet || !io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            let style = ProgressStyle::with_template("{spinner} {human_pos} lines, {per_sec}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let progress = ProgressBar::new_spinner().with_style(style);
+            progress.enable_steady_tick(Duration::from_millis(100));
+            progress
+        };
+        Self {
+            accepted: 0,
+            refused: 0,
+            quiet,
+            progress,
+        }
+    }
+
+    /// Counts an answer. An error only where no more answers can come.
+    fn answered(&mut self, line: u64, answer: Result<Receipt, Error>) -> Result<(), Error> {
+        match answer {
+            Ok(_) => {
+                self.accepted += 1;
+                self.progress.inc(1);
+                Ok(())
+            }
+            Err(Error::Rejected(fault)) => {
+                self.refused(line, &fault.to_string());
+                Ok(())
+            }
+            Err(error) => {
+                self.refused(line, &error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    fn refused(&mut self, line: u64, why: &str) {
+        self.refused += 1;
+        self.progress
+            .suspend(|| eprintln!("tidings: line {line} was not accepted: {why}"));
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        self.progress.finish_and_clear();
+        let Self {
+            accepted, refused, ..
+        } = self;
+        if !self.quiet {
+            eprintln!("tidings: {accepted} lines accepted, {refused} refused");
+        }
+        if refused > 0 {
+            return Err(Told(Exit::Failure).into());
+        }
+        Ok(())
+    }
+}

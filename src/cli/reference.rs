@@ -1,0 +1,84 @@
+//! `tidings events` and `tidings errors`: the protocol's documents, in the terminal.
+
+use std::io::{self, Write};
+
+use super::exit::UsageError;
+
+const EVENTS: &str = include_str!("../../docs/events.md");
+const CODES: &str = include_str!("../../docs/error_codes.md");
+
+/// `tidings events`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tidings events\n  tidings events publish")]
+pub(super) struct Events {
+    /// The event to explain; left out, all of them.
+    name: Option<String>,
+}
+
+/// `tidings errors`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tidings errors\n  tidings errors slow_consumer")]
+pub(super) struct Errors {
+    /// The code to explain; left out, all of them.
+    code: Option<String>,
+}
+
+impl Events {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        explain(EVENTS, self.name.as_deref(), "event", "tidings events")
+    }
+}
+
+impl Errors {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        explain(CODES, self.code.as_deref(), "code", "tidings errors")
+    }
+}
+
+fn explain(document: &str, name: Option<&str>, kind: &str, command: &str) -> anyhow::Result<()> {
+    let text = match name {
+        None => document.to_owned(),
+        Some(name) => sections(document, name).ok_or_else(|| {
+            UsageError(format!(
+                "there is no {kind} {name:?}: `{command}` lists all of them"
+            ))
+        })?,
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// Every section whose heading is exactly `name` in code quotes: `ping` is said by both sides.
+fn sections(document: &str, name: &str) -> Option<String> {
+    let heading = format!("### `{name}`");
+    let mut found = String::new();
+    let mut inside = false;
+    for line in document.lines() {
+        if line.starts_with('#') {
+            inside = line == heading;
+        }
+        if inside {
+            found.push_str(line);
+            found.push('\n');
+        }
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Code, EventName, ServerEvent};
+
+    #[test]
+    fn every_event_and_code_is_explained() {
+        let names = EventName::ALL.iter().map(|name| name.as_str());
+        for name in names.chain(ServerEvent::NAMES.iter().copied()) {
+            assert!(sections(EVENTS, name).is_some(), "{name}");
+        }
+        for code in Code::ALL {
+            assert!(sections(CODES, code.as_str()).is_some(), "{code}");
+        }
+        assert_eq!(sections(EVENTS, "nonsense"), None);
+    }
+}

@@ -1,0 +1,205 @@
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    connect::{Connect, block_on},
+    exit::{Exit, Told},
+};
+use crate::client::{Client, Connectivity, Delivery, Message, Reconnect};
+
+/// Deliveries between the subscriptions and the printing.
+const PRINT_QUEUE_LEN: usize = 1024;
+
+/// Bytes collected before they are written out, while more is there to print.
+const OUTPUT_BYTES: usize = 64 * 1024;
+
+/// `tidings sub`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tidings sub -t 'plant/+/oven' | jq .celsius\n  \
+    tidings sub -t '#' --envelope\n  \
+    tidings sub -t news -C 1 -W 10\n\n\
+    When the connection is lost it is made again, and standard error says so.\n\
+    Ends with 0 after --count messages or on SIGINT, with 1 when --wait is over before that.")]
+pub(super) struct Subscribe {
+    #[command(flatten)]
+    connect: Connect,
+
+    /// A topic filter; may be given several times. `+` stands for one level, a last `#` for all
+    /// that follow.
+    #[arg(short, long = "topic", value_name = "FILTER", required = true)]
+    topics: Vec<String>,
+
+    /// Print the whole event, not the payload alone.
+    #[arg(long, conflicts_with = "verbose")]
+    envelope: bool,
+
+    /// Print the topic before the payload.
+    #[arg(short, long)]
+    verbose: bool,
+
+    /// End after so many messages.
+    #[arg(short = 'C', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// End after so many seconds.
+    #[arg(short = 'W', long, value_name = "SECONDS")]
+    wait: Option<u64>,
+
+    /// Say nothing on standard error but what ends the command.
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// End when the connection is lost, instead of making it again.
+    #[arg(long)]
+    no_reconnect: bool,
+}
+
+impl Subscribe {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        block_on(self.subscribe())
+    }
+
+    async fn subscribe(self) -> anyhow::Result<()> {
+        let reconnect = if self.no_reconnect {
+            Reconnect::Never
+        } else {
+            Reconnect::BACKOFF
+        };
+        let options = self.connect.options()?.reconnect(reconnect);
+        let wait_over = self
+            .wait
+            .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+        let client = Client::connect(options).await?;
+        let (deliveries, mut queue) = mpsc::channel(PRINT_QUEUE_LEN);
+        let forwarding = TaskTracker::new();
+        for topic in &self.topics {
+            let mut subscription = client.subscribe(topic).await?;
+            let deliveries = deliveries.clone();
+            forwarding.spawn(async move {
+                while let Some(delivery) = subscription.next().await {
+                    if deliveries
+                        .send((subscription.filter().to_string(), delivery))
+                        .await
+                        .is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(deliveries);
+        self.say(format_args!("subscribed at {}", self.connect.server()));
+        let mut printed = Printer::default();
+        let mut watched = client.clone();
+        loop {
+            tokio::select! {
+                biased;
+                delivery = queue.recv() => match delivery {
+                    Some((filter, delivery)) => {
+                        self.take(&filter, &delivery, &mut printed)?;
+                        if queue.is_empty() || printed.is_large() {
+                            printed.flush()?;
+                        }
+                        if self.count.is_some_and(|count| printed.messages >= count) {
+                            printed.flush()?;
+                            client.close().await?;
+                            return Ok(());
+                        }
+                    }
+                    None => return Err(anyhow::anyhow!("{}", client.ended().await)),
+                },
+                change = watched.state_changed() => self.tell(&change),
+                () = wait_is_over(wait_over) => {
+                    printed.flush()?;
+                    self.say(format_args!("the wait is over"));
+                    client.close().await?;
+                    let enough = self.count.is_none();
+                    return if enough { Ok(()) } else { Err(Told(Exit::Failure).into()) };
+                }
+                interrupted = tokio::signal::ctrl_c() => {
+                    interrupted?;
+                    printed.flush()?;
+                    client.close().await?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn take(&self, filter: &str, delivery: &Delivery, printed: &mut Printer) -> io::Result<()> {
+        match delivery {
+            Ok(message) if self.envelope => printed.line(&[&message.line]),
+            Ok(message) if self.verbose => printed.line(&[&message.topic, " ", payload(message)]),
+            Ok(message) => printed.line(&[payload(message)]),
+            Err(gap) => {
+                printed.flush()?;
+                self.say(format_args!("{filter}: {gap}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn tell(&self, change: &Connectivity) {
+        match change {
+            Connectivity::Connected => self.say(format_args!("connected and subscribed again")),
+            Connectivity::Reconnecting(error) => self.say(format_args!("{error}; trying again")),
+            // What ends the command is told once, at its end.
+            Connectivity::Ended(_) => {}
+        }
+    }
+
+    fn say(&self, text: std::fmt::Arguments<'_>) {
+        if !self.quiet {
+            eprintln!("tidings: {text}");
+        }
+    }
+}
+
+fn payload(message: &Message) -> &str {
+    message.payload.get()
+}
+
+async fn wait_is_over(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Standard output, written when there is nothing more to print or enough to write.
+#[derive(Default)]
+struct Printer {
+    unwritten: Vec<u8>,
+    messages: u64,
+}
+
+impl Printer {
+    fn line(&mut self, parts: &[&str]) -> io::Result<()> {
+        for part in parts {
+            self.unwritten.extend_from_slice(part.as_bytes());
+        }
+        self.unwritten.push(b'\n');
+        self.messages += 1;
+        Ok(())
+    }
+
+    fn is_large(&self) -> bool {
+        self.unwritten.len() >= OUTPUT_BYTES
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(&self.unwritten)?;
+        self.unwritten.clear();
+        out.flush()
+    }
+}

@@ -1,0 +1,25 @@
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::warn;
+
+/// Raises the process's soft limit of open files to the hard one, and tells what it came to.
+pub(super) fn raise_limit() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
+    let in_force = match raised {
+        Ok(()) => maximum,
+        Err(error) => {
+            warn!(%error, "cannot raise the limit of open files");
+            current
+        }
+    };
+    // No limit at all is `None`.
+    in_force.map_or(usize::MAX, |files| {
+        usize::try_from(files).unwrap_or(usize::MAX)
+    })
+}

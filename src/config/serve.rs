@@ -1,0 +1,477 @@
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use clap::{Args, ValueEnum};
+use tracing::warn;
+
+use super::descriptors;
+use crate::{
+    broker::{self, OutboxLimits},
+    security::{Credentials, IdentitySource, TlsError, TlsVersion, server_config},
+    server::{ConnectionSettings, Settings},
+};
+
+/// Descriptors that the daemon keeps for all that is not a client: listeners, logs, files that it
+/// reads, and a refusal to those over the limit.
+const DESCRIPTORS_RESERVED: usize = 256;
+
+/// Sockets beside the admitted ones: peers in handshake, about to be refused, or closing.
+const SOCKETS_SPARE: usize = 1024;
+
+/// What `tidings serve` was started with.
+#[derive(Args, Clone, Debug)]
+pub struct ServeFlags {
+    /// Try it out: makes development certificates in `certs/` where there are none, listens with
+    /// them, and prints three lines to paste into other terminals.
+    #[arg(long, env = "TIDINGS_DEV")]
+    pub dev: bool,
+
+    /// Address and port to listen on. May be given several times; port 0 picks a free one.
+    #[arg(
+        long,
+        env = "TIDINGS_LISTEN",
+        value_name = "ADDR:PORT",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:4433",
+        help_heading = "Listening"
+    )]
+    pub listen: Vec<SocketAddr>,
+
+    /// Write the actual addresses here, one a line, once clients can connect.
+    #[arg(
+        long,
+        env = "TIDINGS_READY_FILE",
+        value_name = "FILE",
+        help_heading = "Listening"
+    )]
+    pub ready_file: Option<PathBuf>,
+
+    /// The authorities whose client certificates are let in (PEM).
+    #[arg(
+        long,
+        env = "TIDINGS_CA",
+        value_name = "FILE",
+        help_heading = "TLS and identity"
+    )]
+    pub ca: Option<PathBuf>,
+
+    /// The server's certificate, followed by its chain (PEM).
+    #[arg(
+        long,
+        env = "TIDINGS_CERT",
+        value_name = "FILE",
+        help_heading = "TLS and identity"
+    )]
+    pub cert: Option<PathBuf>,
+
+    /// The server's private key (PEM: PKCS#8, SEC1 or PKCS#1).
+    #[arg(
+        long,
+        env = "TIDINGS_KEY",
+        value_name = "FILE",
+        help_heading = "TLS and identity"
+    )]
+    pub key: Option<PathBuf>,
+
+    /// Take the private key even if every user of this machine can read it.
+    #[arg(
+        long,
+        env = "TIDINGS_ALLOW_LOOSE_KEY_PERMISSIONS",
+        help_heading = "TLS and identity"
+    )]
+    pub allow_loose_key_permissions: bool,
+
+    /// The oldest TLS version that clients may speak.
+    #[arg(
+        long,
+        env = "TIDINGS_TLS_MIN",
+        value_name = "VERSION",
+        default_value = "1.3",
+        help_heading = "TLS and identity"
+    )]
+    pub tls_min: TlsMin,
+
+    /// The one field of a client's certificate that names it.
+    #[arg(
+        long,
+        env = "TIDINGS_IDENTITY_FROM",
+        value_name = "FIELD",
+        default_value = "cn",
+        help_heading = "TLS and identity"
+    )]
+    pub identity_from: IdentityFrom,
+
+    /// Clients at once; never above the limit of open files less 256 [0 = that limit alone].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value_t = 10_000,
+        help_heading = "Limits"
+    )]
+    pub max_connections: usize,
+
+    /// Clients at once with the same identity [0 = no limit].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_CONNECTIONS_PER_IDENTITY",
+        value_name = "N",
+        default_value_t = 1024,
+        help_heading = "Limits"
+    )]
+    pub max_connections_per_identity: usize,
+
+    /// Clients at once from the same IP address [0 = no limit].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_CONNECTIONS_PER_ADDRESS",
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Limits"
+    )]
+    pub max_connections_per_address: usize,
+
+    /// TLS handshakes worked on at once; more wait their turn [0 = no limit].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_HANDSHAKES",
+        value_name = "N",
+        default_value_t = 256,
+        help_heading = "Limits"
+    )]
+    pub max_handshakes: usize,
+
+    /// Subscriptions of one client [0 = no limit].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_SUBSCRIPTIONS",
+        value_name = "N",
+        default_value_t = 1024,
+        help_heading = "Limits"
+    )]
+    pub max_subscriptions: usize,
+
+    /// Bytes of one line of an authenticated client. Before authentication it is 4096 at most.
+    #[arg(
+        long,
+        env = "TIDINGS_LINE_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = 1024 * 1024,
+        value_parser = clap::value_parser!(u32).range(1024..=64 * 1024 * 1024),
+        help_heading = "Limits"
+    )]
+    pub line_bytes_max: u32,
+
+    /// Bytes that may wait for one client; above, it is closed with `slow_consumer`.
+    #[arg(
+        long,
+        env = "TIDINGS_OUTBOX_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = 8 * 1024 * 1024,
+        value_parser = clap::value_parser!(u32).range(64 * 1024..),
+        help_heading = "Limits"
+    )]
+    pub outbox_bytes_max: u32,
+
+    /// Bytes that may wait for one client for longer than --outbox-soft-time.
+    #[arg(
+        long,
+        env = "TIDINGS_OUTBOX_BYTES_SOFT",
+        value_name = "BYTES",
+        default_value_t = 2 * 1024 * 1024,
+        value_parser = clap::value_parser!(u32).range(16 * 1024..),
+        help_heading = "Limits"
+    )]
+    pub outbox_bytes_soft: u32,
+
+    /// See --outbox-bytes-soft.
+    #[arg(
+        long,
+        env = "TIDINGS_OUTBOX_SOFT_TIME",
+        value_name = "TIME",
+        default_value = "10s",
+        value_parser = parse_duration,
+        help_heading = "Times"
+    )]
+    pub outbox_soft_time: Duration,
+
+    /// Time for the TLS handshake, whole.
+    #[arg(
+        long,
+        env = "TIDINGS_HANDSHAKE_TIMEOUT",
+        value_name = "TIME",
+        default_value = "5s",
+        value_parser = parse_duration,
+        help_heading = "Times"
+    )]
+    pub handshake_timeout: Duration,
+
+    /// Time for `request_authentication` after TLS.
+    #[arg(
+        long,
+        env = "TIDINGS_AUTHENTICATION_TIMEOUT",
+        value_name = "TIME",
+        default_value = "5s",
+        value_parser = parse_duration,
+        help_heading = "Times"
+    )]
+    pub authentication_timeout: Duration,
+
+    /// Silence after which the server asks for a sign of life; after two unanswered it closes
+    /// [0 = never asks].
+    #[arg(
+        long,
+        env = "TIDINGS_PING_INTERVAL",
+        value_name = "TIME",
+        default_value = "30s",
+        value_parser = parse_duration,
+        help_heading = "Times"
+    )]
+    pub ping_interval: Duration,
+
+    /// Time for clients to take what is queued for them when the server ends.
+    #[arg(
+        long,
+        env = "TIDINGS_DRAIN",
+        value_name = "TIME",
+        default_value = "10s",
+        value_parser = parse_duration,
+        help_heading = "Times"
+    )]
+    pub drain: Duration,
+
+    /// Tell clients of each other's coming and going.
+    #[arg(
+        long,
+        env = "TIDINGS_PRESENCE",
+        value_name = "BOOL",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        help_heading = "Presence"
+    )]
+    pub presence: bool,
+
+    /// What to log: a level (error, warn, info, debug, trace) or a filter such as
+    /// `info,tidings::server=debug`.
+    #[arg(
+        long,
+        env = "TIDINGS_LOG",
+        value_name = "FILTER",
+        default_value = "info",
+        help_heading = "Log"
+    )]
+    pub log: String,
+
+    /// How to log, on standard error.
+    #[arg(
+        long,
+        env = "TIDINGS_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "human",
+        help_heading = "Log"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// `--tls-min`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TlsMin {
+    /// TLS 1.2
+    #[value(name = "1.2")]
+    V1_2,
+    /// TLS 1.3
+    #[value(name = "1.3")]
+    V1_3,
+}
+
+/// `--identity-from`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IdentityFrom {
+    /// The common name
+    Cn,
+    /// The DNS subject alternative name
+    SanDns,
+    /// The URI subject alternative name (SPIFFE)
+    SanUri,
+    /// The e-mail subject alternative name
+    SanEmail,
+}
+
+/// `--log-format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+/// What was typed cannot be served with. One line each, with the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file of the certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Some of the three files are not named.
+    #[error(
+        "serve needs --ca, --cert and --key; to try tidings out, `tidings serve --dev` makes certificates of its own"
+    )]
+    NoCertificates,
+    /// The process may not open the files that a single client would need.
+    #[error(
+        "the limit of open files is {0}, and 256 are kept in reserve: raise it (`ulimit -n`, or LimitNOFILE= in the unit)"
+    )]
+    TooFewDescriptors(usize),
+    /// The soft limit of the outbox is above the hard one.
+    #[error("--outbox-bytes-soft ({soft}) is above --outbox-bytes-max ({hard})")]
+    OutboxLimits {
+        /// Bytes.
+        soft: u32,
+        /// Bytes.
+        hard: u32,
+    },
+}
+
+impl ServeFlags {
+    /// Reads and checks everything that serving needs. Raises the limit of open files.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn resolve(&self) -> Result<Settings, ConfigError> {
+        let (Some(ca), Some(certificate), Some(key)) = (&self.ca, &self.cert, &self.key) else {
+            return Err(ConfigError::NoCertificates);
+        };
+        let credentials = Credentials {
+            ca: ca.clone(),
+            certificate: certificate.clone(),
+            key: key.clone(),
+            allow_loose_key_permissions: self.allow_loose_key_permissions,
+        };
+        let tls = Arc::new(server_config(&credentials, self.tls_min.into())?);
+        let descriptors = descriptors::raise_limit();
+        let connections = self.connections(descriptors)?;
+        Ok(Settings {
+            listen: self.listen.clone(),
+            tls,
+            identity_source: self.identity_from.into(),
+            broker: broker::Limits {
+                connections,
+                connections_per_identity: self.max_connections_per_identity,
+                connections_per_address: self.max_connections_per_address,
+                subscriptions_per_client: self.max_subscriptions,
+                presence: self.presence,
+            },
+            outbox: self.outbox()?,
+            connection: ConnectionSettings {
+                handshake_timeout: self.handshake_timeout,
+                authentication_timeout: self.authentication_timeout,
+                ping_interval: self.ping_interval,
+                line_bytes_max: self.line_bytes_max as usize,
+            },
+            sockets_max: (connections + SOCKETS_SPARE)
+                .max(connections * 2)
+                .min(descriptors - DESCRIPTORS_RESERVED / 2),
+            handshakes_max: self.max_handshakes,
+            drain: self.drain,
+        })
+    }
+
+    /// As many clients as asked for, or as descriptors allow.
+    fn connections(&self, descriptors: usize) -> Result<usize, ConfigError> {
+        // More than any machine serves; keeps sums and queues far from overflow.
+        const CONNECTIONS_MAX: usize = 10_000_000;
+        let possible = descriptors
+            .saturating_sub(DESCRIPTORS_RESERVED)
+            .min(CONNECTIONS_MAX);
+        if possible == 0 {
+            return Err(ConfigError::TooFewDescriptors(descriptors));
+        }
+        match self.max_connections {
+            0 => Ok(possible),
+            asked if asked <= possible => Ok(asked),
+            asked => {
+                warn!(
+                    asked,
+                    possible,
+                    descriptors,
+                    "fewer connections than asked for: the limit of open files is too low"
+                );
+                Ok(possible)
+            }
+        }
+    }
+
+    fn outbox(&self) -> Result<OutboxLimits, ConfigError> {
+        let (soft, hard) = (self.outbox_bytes_soft, self.outbox_bytes_max);
+        if soft > hard {
+            return Err(ConfigError::OutboxLimits { soft, hard });
+        }
+        Ok(OutboxLimits {
+            hard_bytes: hard as usize,
+            soft_bytes: soft as usize,
+            soft_time: self.outbox_soft_time,
+        })
+    }
+}
+
+impl From<TlsMin> for TlsVersion {
+    fn from(min: TlsMin) -> Self {
+        match min {
+            TlsMin::V1_2 => Self::V1_2,
+            TlsMin::V1_3 => Self::V1_3,
+        }
+    }
+}
+
+impl From<IdentityFrom> for IdentitySource {
+    fn from(from: IdentityFrom) -> Self {
+        match from {
+            IdentityFrom::Cn => Self::CommonName,
+            IdentityFrom::SanDns => Self::SanDns,
+            IdentityFrom::SanUri => Self::SanUri,
+            IdentityFrom::SanEmail => Self::SanEmail,
+        }
+    }
+}
+
+/// `500ms`, `30s`, `5m`, `1h`, or a bare number of seconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = &text[digits.len()..];
+    let millis = match unit {
+        "" => Some(1000),
+        unit => UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .map(|(_, millis)| *millis),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .zip(millis)
+        .and_then(|(number, millis)| number.checked_mul(millis))
+        // A year: beyond it lie only mistakes.
+        .filter(|millis| *millis <= 365 * 24 * 3_600_000)
+        .map(Duration::from_millis)
+        .ok_or_else(|| "a time is a number with ms, s, m or h, like 500ms or 30s".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_times() {
+        let millis = |text| parse_duration(text).map(|time| time.as_millis()).ok();
+        assert_eq!(millis("500ms"), Some(500));
+        assert_eq!(millis("30s"), Some(30_000));
+        assert_eq!(millis("5m"), Some(300_000));
+        assert_eq!(millis("1h"), Some(3_600_000));
+        assert_eq!(millis("7"), Some(7_000));
+        assert_eq!(millis("0"), Some(0));
+        for text in ["", "s", "-1s", "1.5s", "1d", "99999999999h", "1 s"] {
+            assert_eq!(millis(text), None, "{text}");
+        }
+    }
+}
