@@ -4,6 +4,8 @@
 //! event may have are picked out as raw slices, and only then read as the event's name demands.
 //! That is also what lets a faulty line still be answered with its own `ref`.
 
+mod plain;
+
 use std::{
     borrow::Cow,
     collections::HashSet,
@@ -236,11 +238,23 @@ pub fn decode<'a>(
     own_id: ClientId,
     may_say: impl FnOnce(EventName) -> Result<(), Fault>,
 ) -> Result<ClientEvent<'a>, Rejected<'a>> {
-    let envelope = Envelope::parse(line).map_err(|fault| Rejected {
+    let unreadable = |fault| Rejected {
         fault,
         event: None,
         reference: None,
-    })?;
+    };
+    let text = check_form(line).map_err(unreadable)?;
+    if let Some(publish) = plain::publish(text, own_id) {
+        return match may_say(EventName::Publish) {
+            Ok(()) => Ok(ClientEvent::Publish(publish)),
+            Err(fault) => Err(Rejected {
+                fault,
+                event: Some(EventName::Publish.as_str().into()),
+                reference: publish.reference,
+            }),
+        };
+    }
+    let envelope = Envelope::parse(text).map_err(unreadable)?;
     let reference = envelope.reference();
     envelope
         .event(own_id, may_say, reference.clone())
@@ -313,22 +327,7 @@ const UNSUPPORTED: &[Unsupported] = &[
 ];
 
 impl<'a> Envelope<'a> {
-    fn parse(line: &'a [u8]) -> Result<Self, Fault> {
-        let malformed = |reason: String| Fault::new(Code::MalformedEvent, reason);
-        // First, because the parser does not look into what it passes over.
-        let text = std::str::from_utf8(line).map_err(|error| {
-            malformed(format!("invalid UTF-8 after byte {}", error.valid_up_to()))
-        })?;
-        if memchr::memchr(b'\r', line).is_some() {
-            return Err(malformed(
-                "a carriage return may stand only before the line's end".into(),
-            ));
-        }
-        if nests_too_deep(line) {
-            return Err(malformed(format!(
-                "objects and arrays nest deeper than {NESTING_MAX}"
-            )));
-        }
+    fn parse(text: &'a str) -> Result<Self, Fault> {
         serde_json::from_str(text)
             .map_err(|error| malformed(format!("not one JSON object: {}", place_in_line(&error))))
     }
@@ -399,7 +398,7 @@ impl<'a> Envelope<'a> {
         let Some(raw) = self.timestamp else {
             return Ok(());
         };
-        let valid = string(raw).is_some_and(|t| chrono::DateTime::parse_from_rfc3339(&t).is_ok());
+        let valid = string(raw).is_some_and(|text| is_timestamp(&text));
         valid.then_some(()).ok_or_else(|| {
             invalid("`timestamp` must be RFC 3339, like \"2026-01-31T12:00:00Z\", or left out")
         })
@@ -482,6 +481,36 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// What every line must be before it is looked into: the parser does not look into what it passes
+/// over.
+fn check_form(line: &[u8]) -> Result<&str, Fault> {
+    let text = std::str::from_utf8(line)
+        .map_err(|error| malformed(format!("invalid UTF-8 after byte {}", error.valid_up_to())))?;
+    if memchr::memchr(b'\r', line).is_some() {
+        return Err(malformed(
+            "a carriage return may stand only before the line's end".to_owned(),
+        ));
+    }
+    // A line with few openings cannot be deep, which spares nearly every line the walk.
+    let has_many_openings = memchr::memchr2_iter(b'{', b'[', line)
+        .nth(NESTING_MAX)
+        .is_some();
+    if has_many_openings && nesting(line) > NESTING_MAX {
+        return Err(malformed(format!(
+            "objects and arrays nest deeper than {NESTING_MAX}"
+        )));
+    }
+    Ok(text)
+}
+
+fn is_timestamp(text: &str) -> bool {
+    chrono::DateTime::parse_from_rfc3339(text).is_ok()
+}
+
+fn malformed(reason: String) -> Fault {
+    Fault::new(Code::MalformedEvent, reason)
+}
+
 fn required<'a>(member: Option<&'a RawValue>, name: &'static str) -> Result<&'a RawValue, Fault> {
     member.ok_or_else(|| Fault::new(Code::MissingField, format!("`{name}` is missing")))
 }
@@ -497,17 +526,6 @@ fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(inner));
     }
     serde_json::from_str(raw.get()).ok().map(Cow::Owned)
-}
-
-/// Whether some value of the line lies deeper than [`NESTING_MAX`]. The parser has no such bound
-/// for values that it only passes over.
-fn nests_too_deep(line: &[u8]) -> bool {
-    let openings = line
-        .iter()
-        .filter(|byte| matches!(byte, b'{' | b'['))
-        .count();
-    // A line with few openings cannot be deep, which spares nearly every line the walk.
-    openings > NESTING_MAX && nesting(line) > NESTING_MAX
 }
 
 /// The depth of a line that may or may not be valid JSON.

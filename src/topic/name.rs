@@ -18,7 +18,7 @@ impl<'a> Topic<'a> {
     pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, TopicError> {
         let text = text.into();
         check_shape(&text)?;
-        if text.contains(['+', '#']) {
+        if memchr::memchr2(b'+', b'#', text.as_bytes()).is_some() {
             return Err(TopicError::Wildcard);
         }
         Ok(Self(text))
