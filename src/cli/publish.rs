@@ -15,7 +15,10 @@ use super::{
     connect::{Connect, block_on},
     exit::{Exit, Told},
 };
-use crate::client::{Client, Error, Pending, Receipt};
+use crate::{
+    client::{Client, Error, Pending, Receipt},
+    topic::Topic,
+};
 
 /// Lines on their way whose answers have not come yet.
 const WINDOW: usize = 1024;
@@ -75,9 +78,22 @@ impl Publish {
     }
 
     async fn publish(self) -> anyhow::Result<()> {
-        // Read first: what cannot be read needs no connection.
+        // What is wrong already needs no connection.
+        Topic::parse(&*self.topic).map_err(Error::from)?;
         let single = self.single_payload()?;
         let client = Client::connect(self.connect.options()?).await?;
+        let outcome = self.publish_with(&client, single).await;
+        // A refusal is no reason to go without a word.
+        let closed = client.close().await;
+        outcome?;
+        Ok(closed?)
+    }
+
+    async fn publish_with(
+        &self,
+        client: &Client,
+        single: Option<Box<RawValue>>,
+    ) -> anyhow::Result<()> {
         match single {
             Some(payload) => {
                 let receipt = client
@@ -93,9 +109,8 @@ impl Publish {
                     );
                 }
             }
-            None => self.publish_lines(&client).await?,
+            None => self.publish_lines(client).await?,
         }
-        client.close().await?;
         Ok(())
     }
 
@@ -220,8 +235,8 @@ impl Tally {
                 self.progress.inc(1);
                 Ok(())
             }
-            Err(Error::Rejected(fault)) => {
-                self.refused(line, &fault.to_string());
+            Err(error @ (Error::Rejected(_) | Error::LineTooLong { .. })) => {
+                self.refused(line, &error.to_string());
                 Ok(())
             }
             Err(error) => {

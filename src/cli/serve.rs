@@ -70,6 +70,7 @@ async fn serve(settings: Settings, is_dev: bool, ready_file: Option<&Path>) -> a
         write_ready_file(path, &addresses)?;
     }
     if let (true, Some(address)) = (is_dev, addresses.first()) {
+        eprintln!("tidings: paste these lines into other terminals");
         io::stdout()
             .lock()
             .write_all(dev::lines_to_paste(*address)?.as_bytes())?;

@@ -3,20 +3,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until},
-};
-use tokio_util::task::TaskTracker;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     connect::{Connect, block_on},
     exit::{Exit, Told},
 };
-use crate::client::{Client, Connectivity, Delivery, Message, Reconnect};
-
-/// Deliveries between the subscriptions and the printing.
-const PRINT_QUEUE_LEN: usize = 1024;
+use crate::{
+    client::{Client, Connectivity, Delivery, Error, Message, Reconnect},
+    topic::TopicFilter,
+};
 
 /// Bytes collected before they are written out, while more is there to print.
 const OUTPUT_BYTES: usize = 64 * 1024;
@@ -74,39 +70,25 @@ impl Subscribe {
         } else {
             Reconnect::BACKOFF
         };
+        for topic in &self.topics {
+            TopicFilter::parse(topic).map_err(Error::from)?;
+        }
         let options = self.connect.options()?.reconnect(reconnect);
         let wait_over = self
             .wait
             .map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let client = Client::connect(options).await?;
-        let (deliveries, mut queue) = mpsc::channel(PRINT_QUEUE_LEN);
-        let forwarding = TaskTracker::new();
-        for topic in &self.topics {
-            let mut subscription = client.subscribe(topic).await?;
-            let deliveries = deliveries.clone();
-            forwarding.spawn(async move {
-                while let Some(delivery) = subscription.next().await {
-                    if deliveries
-                        .send((subscription.filter().to_string(), delivery))
-                        .await
-                        .is_err()
-                    {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(deliveries);
+        let mut subscription = client.subscribe_all(&self.topics).await?;
         self.say(format_args!("subscribed at {}", self.connect.server()));
         let mut printed = Printer::default();
         let mut watched = client.clone();
         loop {
             tokio::select! {
                 biased;
-                delivery = queue.recv() => match delivery {
-                    Some((filter, delivery)) => {
-                        self.take(&filter, &delivery, &mut printed)?;
-                        if queue.is_empty() || printed.is_large() {
+                delivery = subscription.next() => match delivery {
+                    Some(delivery) => {
+                        self.take(&delivery, &mut printed)?;
+                        if subscription.is_empty() || printed.is_large() {
                             printed.flush()?;
                         }
                         if self.count.is_some_and(|count| printed.messages >= count) {
@@ -135,14 +117,14 @@ impl Subscribe {
         }
     }
 
-    fn take(&self, filter: &str, delivery: &Delivery, printed: &mut Printer) -> io::Result<()> {
+    fn take(&self, delivery: &Delivery, printed: &mut Printer) -> io::Result<()> {
         match delivery {
             Ok(message) if self.envelope => printed.line(&[&message.line]),
             Ok(message) if self.verbose => printed.line(&[&message.topic, " ", payload(message)]),
             Ok(message) => printed.line(&[payload(message)]),
             Err(gap) => {
                 printed.flush()?;
-                self.say(format_args!("{filter}: {gap}"));
+                self.say(format_args!("{gap}"));
                 Ok(())
             }
         }

@@ -1,4 +1,4 @@
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use rustls::pki_types::ServerName;
 use tokio::{
@@ -12,7 +12,7 @@ use super::{Error, Me, Options};
 use crate::protocol::{
     ClientEvent, LineSplitter, ServerEvent,
     client_event::{RequestAuthentication, encode},
-    server_event::{ConnectionAccepted, ServerLine},
+    server_event::{ConnectionAccepted, ConnectionLimits, ServerLine},
 };
 
 /// Bytes of a line from the server. The list of all clients is the longest that it sends.
@@ -22,8 +22,8 @@ const LINE_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub(super) struct Connection {
     pub(super) lines: Lines,
     pub(super) writer: WriteHalf<TlsStream<TcpStream>>,
-    /// How long the server stays silent at most; zero = for ever.
-    pub(super) ping_interval: Duration,
+    /// As the server's greeting told them.
+    pub(super) limits: ConnectionLimits,
 }
 
 /// The reading side, line by line.
@@ -78,9 +78,9 @@ pub(super) async fn open(options: &Options) -> Result<(Connection, Me), Error> {
 }
 
 async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
-    let connect_error = |source| Error::Connect {
+    let connect_error = |cause| Error::Connect {
         server: options.server.clone(),
-        source,
+        cause,
     };
     let name = server_name(&options.server)?;
     let tcp = TcpStream::connect(&options.server)
@@ -96,8 +96,8 @@ async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
     };
     // In TLS 1.3 a client is done before the server has judged its certificate: what the server
     // thinks of it comes in place of the greeting.
-    let greeting = match first_event(&mut lines, greeting).await {
-        Err(Error::Lost(source)) => return Err(connect_error(source)),
+    let limits = match first_event(&mut lines, greeting).await {
+        Err(Error::Lost(cause)) => return Err(connect_error(cause)),
         greeting => greeting?,
     };
     let request = encode(&ClientEvent::RequestAuthentication(RequestAuthentication {
@@ -110,7 +110,7 @@ async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
     let connection = Connection {
         lines,
         writer,
-        ping_interval: Duration::from_millis(greeting),
+        limits,
     };
     Ok((connection, me))
 }
@@ -138,12 +138,9 @@ async fn first_event<T>(
     }
 }
 
-/// The server's ping interval in milliseconds.
-fn greeting(event: ServerEvent<'_>) -> Result<Option<u64>, Error> {
+fn greeting(event: ServerEvent<'_>) -> Result<Option<ConnectionLimits>, Error> {
     match event {
-        ServerEvent::ConnectionAccepted(ConnectionAccepted { limits, .. }) => {
-            Ok(Some(limits.ping_interval_ms))
-        }
+        ServerEvent::ConnectionAccepted(ConnectionAccepted { limits, .. }) => Ok(Some(limits)),
         ServerEvent::ConnectionRefused(refused) => Err(Error::Refused(refused.into())),
         _ => Ok(None),
     }

@@ -31,7 +31,7 @@ pub(super) enum Request {
         reply: Option<Reply<Receipt>>,
     },
     Subscribe {
-        filter: TopicFilter,
+        filters: Vec<TopicFilter>,
         deliveries: mpsc::Sender<Delivery>,
         reply: Reply<()>,
     },
@@ -46,13 +46,17 @@ pub(super) enum Request {
 /// Who waits for an answer.
 enum Waiting {
     Publish(Reply<Receipt>),
-    /// With the number of the subscription. Nobody waits where it is renewed.
-    Subscribe(u64, Option<Reply<()>>),
+    /// One filter of the subscription with this number.
+    Subscribe(u64),
     ListClients(Reply<Vec<ClientInfo>>),
 }
 
 struct Subscriber {
-    filter: TopicFilter,
+    filters: Vec<TopicFilter>,
+    /// Filters that the server has not answered yet, on this connection.
+    unanswered: usize,
+    /// Who waits for the subscription to begin. Nobody does where it is renewed.
+    opening: Option<Reply<()>>,
     deliveries: mpsc::Sender<Delivery>,
     /// What could not be delivered since the last delivery.
     missed: u64,
@@ -64,6 +68,8 @@ struct Subscriber {
 pub(super) struct Dialogue {
     /// Bytes to be written.
     pub(super) outgoing: BytesMut,
+    /// Bytes that the server takes in one line, its end not counted.
+    pub(super) line_bytes_max: usize,
     subscribers: HashMap<u64, Subscriber>,
     /// By the `ref` of the request.
     waiting: HashMap<u64, Waiting>,
@@ -86,27 +92,30 @@ impl Dialogue {
                 payload,
                 reply,
             } => {
-                let reference = reply.map(|reply| self.expect(Waiting::Publish(reply)));
-                self.say(&ClientEvent::Publish(Publish {
+                let number = reply.is_some().then(|| self.number());
+                let line = encode(&ClientEvent::Publish(Publish {
                     topic,
                     payload: &payload,
-                    reference,
+                    reference: number.map(|number| number.to_string().into()),
                 }));
+                self.publish(&line, number.zip(reply));
             }
             Request::Subscribe {
-                filter,
+                filters,
                 deliveries,
                 reply,
             } => {
                 let number = self.number();
                 let subscriber = Subscriber {
-                    filter: filter.clone(),
+                    filters,
+                    unanswered: 0,
+                    opening: Some(reply),
                     deliveries,
                     missed: 0,
                     renewed: false,
                 };
                 self.subscribers.insert(number, subscriber);
-                self.subscribe(filter, Waiting::Subscribe(number, Some(reply)));
+                self.subscribe(number);
             }
             Request::ListClients { reply } => {
                 let reference = Some(self.expect(Waiting::ListClients(reply)));
@@ -129,15 +138,12 @@ impl Dialogue {
 
     /// Renews every subscription on a new connection.
     pub(super) fn subscribe_again(&mut self) {
-        self.forget_unread();
-        let filters: Vec<_> = self
-            .subscribers
-            .iter()
-            .map(|(number, s)| (*number, s.filter.clone()))
-            .collect();
-        for (number, filter) in filters {
-            self.subscribe(filter, Waiting::Subscribe(number, None));
-        }
+        self.subscribers
+            .retain(|_, subscriber| !subscriber.deliveries.is_closed());
+        let numbers: Vec<u64> = self.subscribers.keys().copied().collect();
+        numbers
+            .into_iter()
+            .for_each(|number| self.subscribe(number));
     }
 
     /// Everyone who waits is told that no answer will come.
@@ -145,16 +151,17 @@ impl Dialogue {
         // The server closes after a farewell: where that was sent, the end is the one asked for.
         let left = matches!(error, Error::Lost(_)) && self.outgoing.is_empty();
         self.outgoing.clear();
+        let unanswered = || Error::Unanswered(error.to_string());
         for (_, waiting) in self.waiting.drain() {
-            let lost = || Error::Unanswered(error.to_string());
             match waiting {
-                Waiting::Publish(reply) => drop(reply.send(Err(lost()))),
-                Waiting::Subscribe(number, Some(reply)) => {
-                    self.subscribers.remove(&number);
-                    drop(reply.send(Err(lost())));
-                }
-                Waiting::Subscribe(_, None) => {}
-                Waiting::ListClients(reply) => drop(reply.send(Err(lost()))),
+                Waiting::Publish(reply) => drop(reply.send(Err(unanswered()))),
+                Waiting::ListClients(reply) => drop(reply.send(Err(unanswered()))),
+                Waiting::Subscribe(_) => {}
+            }
+        }
+        for (_, subscriber) in self.subscribers.extract_if(|_, s| s.opening.is_some()) {
+            if let Some(reply) = subscriber.opening {
+                drop(reply.send(Err(unanswered())));
             }
         }
         for reply in self
@@ -162,7 +169,7 @@ impl Dialogue {
             .iter_mut()
             .flat_map(|replies| replies.drain(..))
         {
-            let outcome = if left { Ok(()) } else { Err(Error::Ended) };
+            let outcome = if left { Ok(()) } else { Err(unanswered()) };
             drop(reply.send(outcome));
         }
     }
@@ -207,7 +214,11 @@ impl Dialogue {
         let line = std::str::from_utf8(raw).map_err(|_| nonsense("bytes that are no text"))?;
         let mut unread = false;
         for subscriber in self.subscribers.values_mut() {
-            if subscriber.filter.matches(&topic) {
+            if subscriber
+                .filters
+                .iter()
+                .any(|filter| filter.matches(&topic))
+            {
                 unread |= !subscriber.deliver(|| Message {
                     topic: topic.as_str().to_owned(),
                     payload: message.payload.to_owned(),
@@ -224,40 +235,54 @@ impl Dialogue {
         Ok(())
     }
 
-    /// Drops the subscribers whose reader is gone, and unsubscribes where nobody else wants the
-    /// same.
+    /// Ends the subscriptions whose reader is gone.
     fn forget_unread(&mut self) {
-        let gone: Vec<TopicFilter> = self
+        let is_gone = |subscriber: &Subscriber| subscriber.deliveries.is_closed();
+        let gone = self
             .subscribers
-            .extract_if(|_, subscriber| subscriber.deliveries.is_closed())
-            .map(|(_, subscriber)| subscriber.filter)
-            .collect();
-        for filter in gone {
+            .iter()
+            .filter(|(_, subscriber)| is_gone(subscriber));
+        let gone: Vec<u64> = gone.map(|(number, _)| *number).collect();
+        gone.into_iter()
+            .for_each(|number| drop(self.forget(number)));
+    }
+
+    /// Ends a subscription, at the server only where nobody else wants the same.
+    fn forget(&mut self, number: u64) -> Option<Subscriber> {
+        let gone = self.subscribers.remove(&number)?;
+        for filter in &gone.filters {
             if !self
                 .subscribers
                 .values()
-                .any(|other| other.filter == filter)
+                .any(|other| other.filters.contains(filter))
             {
                 self.say(&ClientEvent::Unsubscribe(Subscribe {
-                    topic: filter,
+                    topic: filter.clone(),
                     reference: None,
                 }));
             }
         }
+        Some(gone)
     }
 
     fn subscribed(&mut self, reference: Option<Cow<'_, str>>) {
         let answered = reference.and_then(|reference| self.answered(&reference));
-        let Some(Waiting::Subscribe(number, reply)) = answered else {
+        let Some(Waiting::Subscribe(number)) = answered else {
             return;
         };
-        match (reply, self.subscribers.get_mut(&number)) {
-            (Some(reply), _) => drop(reply.send(Ok(()))),
-            (None, Some(subscriber)) => {
+        let Some(subscriber) = self.subscribers.get_mut(&number) else {
+            return;
+        };
+        subscriber.unanswered -= 1;
+        if subscriber.unanswered > 0 {
+            return;
+        }
+        match subscriber.opening.take() {
+            Some(reply) => drop(reply.send(Ok(()))),
+            None => {
                 subscriber.renewed = true;
                 subscriber.tell_gaps();
             }
-            (None, None) => {}
         }
     }
 
@@ -276,29 +301,54 @@ impl Dialogue {
     }
 
     fn refused(&mut self, error: server_event::ErrorContent<'_>) {
-        let Some(reference) = error.reference.clone() else {
-            tracing::warn!(code = ?error.code, reason = ?error.reason, event = ?error.event, "refused");
-            return;
-        };
+        let waiting = error
+            .reference
+            .clone()
+            .and_then(|reference| self.answered(&reference));
         let rejected = Error::Rejected(error.into());
-        match self.answered(&reference) {
+        match waiting {
             Some(Waiting::Publish(reply)) => drop(reply.send(Err(rejected))),
             Some(Waiting::ListClients(reply)) => drop(reply.send(Err(rejected))),
-            Some(Waiting::Subscribe(number, reply)) => {
-                // Its stream ends here.
-                self.subscribers.remove(&number);
-                match reply {
-                    Some(reply) => drop(reply.send(Err(rejected))),
-                    None => tracing::warn!(%rejected, "a subscription was not renewed"),
-                }
-            }
-            None => {}
+            // The whole subscription ends here, and its stream with it.
+            Some(Waiting::Subscribe(number)) => match self.forget(number) {
+                Some(Subscriber {
+                    opening: Some(reply),
+                    ..
+                }) => drop(reply.send(Err(rejected))),
+                _ => tracing::warn!(%rejected, "a subscription was not renewed"),
+            },
+            // Of a publish that wants no answer, or of what was taken back in the meantime.
+            None => tracing::debug!(%rejected, "refused"),
         }
     }
 
-    fn subscribe(&mut self, topic: TopicFilter, waiting: Waiting) {
-        let reference = Some(self.expect(waiting));
-        self.say(&ClientEvent::Subscribe(Subscribe { topic, reference }));
+    fn subscribe(&mut self, number: u64) {
+        let Some(subscriber) = self.subscribers.get_mut(&number) else {
+            return;
+        };
+        let filters = subscriber.filters.clone();
+        subscriber.unanswered = filters.len();
+        for topic in filters {
+            let reference = Some(self.expect(Waiting::Subscribe(number)));
+            self.say(&ClientEvent::Subscribe(Subscribe { topic, reference }));
+        }
+    }
+
+    /// Sends a message, unless the server could not even read whose it is: to a line that is too
+    /// long it gives an answer that names no request.
+    fn publish(&mut self, line: &[u8], answer: Option<(u64, Reply<Receipt>)>) {
+        let (bytes, limit) = (line.len() - 1, self.line_bytes_max);
+        if bytes > limit {
+            match answer {
+                Some((_, reply)) => drop(reply.send(Err(Error::LineTooLong { bytes, limit }))),
+                None => tracing::warn!(bytes, limit, "a message is too long and was not sent"),
+            }
+            return;
+        }
+        self.outgoing.extend_from_slice(line);
+        if let Some((number, reply)) = answer {
+            self.waiting.insert(number, Waiting::Publish(reply));
+        }
     }
 
     fn say(&mut self, event: &ClientEvent<'_>) {

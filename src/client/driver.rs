@@ -69,8 +69,10 @@ impl Driver {
         let Connection {
             mut lines,
             mut writer,
-            ping_interval,
+            limits,
         } = connection;
+        let ping_interval = Duration::from_millis(limits.ping_interval_ms);
+        self.dialogue.line_bytes_max = limits.line_bytes_max;
         let mut heard = Instant::now();
         let mut requests = Vec::with_capacity(BATCH_LEN_MAX);
         loop {

@@ -12,12 +12,12 @@ pub enum Error {
     #[error("{0:?} is not a server's address: it must be host:port, like localhost:4433")]
     Address(String),
     /// TCP or TLS failed.
-    #[error("cannot connect to {server}: {source}{}", hint(.source))]
+    #[error("cannot connect to {server}: {cause}{}", hint(.cause))]
     Connect {
         /// Where.
         server: String,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// TCP, TLS and authentication took too long together.
     #[error("cannot connect to {server}: no answer within {} s", .timeout.as_secs_f32())]
@@ -54,6 +54,17 @@ pub enum Error {
     /// Not a filter.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// The message makes a line that the server does not take. It was not sent.
+    #[error("the message makes a line of {bytes} bytes, and the server takes {limit}")]
+    LineTooLong {
+        /// Of the line.
+        bytes: usize,
+        /// The server's.
+        limit: usize,
+    },
+    /// There is nothing to subscribe to.
+    #[error("a subscription needs at least one filter")]
+    NoFilter,
     /// The payload cannot be written as JSON.
     #[error("the payload cannot be written as JSON: {0}")]
     Payload(serde_json::Error),
@@ -77,6 +88,8 @@ impl Error {
             | Self::Protocol(_)
             | Self::Topic(_)
             | Self::Filter(_)
+            | Self::LineTooLong { .. }
+            | Self::NoFilter
             | Self::Payload(_)
             | Self::Ended => false,
         }

@@ -224,17 +224,33 @@ impl Client {
     ///
     /// When it is refused.
     pub async fn subscribe(&self, filter: &str) -> Result<Subscription, Error> {
-        let filter = TopicFilter::parse(filter)?;
+        self.subscribe_all([filter]).await
+    }
+
+    /// Subscribes to all of `filters` as one: a message comes once, however many of them match it.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is refused; then none is in force.
+    pub async fn subscribe_all(
+        &self,
+        filters: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Subscription, Error> {
+        let parsed = filters
+            .into_iter()
+            .map(|filter| TopicFilter::parse(filter.as_ref()));
+        let filters = parsed.collect::<Result<Vec<_>, _>>()?;
+        if filters.is_empty() {
+            return Err(Error::NoFilter);
+        }
         let (deliveries, queue) = mpsc::channel(self.queue_len);
-        self.ask(|reply| Request::Subscribe {
-            filter: filter.clone(),
+        let subscribing = self.ask(|reply| Request::Subscribe {
+            filters,
             deliveries,
             reply,
-        })
-        .await?
-        .wait()
-        .await?;
-        Ok(Subscription::new(filter, queue))
+        });
+        subscribing.await?.wait().await?;
+        Ok(Subscription::new(queue))
     }
 
     /// Who is here, this client included.

@@ -9,14 +9,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use crate::{protocol::ClientId, topic::TopicFilter};
+use crate::protocol::ClientId;
 
 /// The messages of one subscription, as a [`Stream`] or by [`next`](Self::next).
 ///
 /// Dropping it ends the subscription with the next message that would have come.
 #[derive(Debug)]
 pub struct Subscription {
-    filter: TopicFilter,
     queue: mpsc::Receiver<Delivery>,
 }
 
@@ -72,14 +71,14 @@ impl fmt::Display for Gap {
 }
 
 impl Subscription {
-    pub(super) const fn new(filter: TopicFilter, queue: mpsc::Receiver<Delivery>) -> Self {
-        Self { filter, queue }
+    pub(super) const fn new(queue: mpsc::Receiver<Delivery>) -> Self {
+        Self { queue }
     }
 
-    /// What was subscribed to.
+    /// Whether nothing waits to be taken just now.
     #[must_use]
-    pub const fn filter(&self) -> &TopicFilter {
-        &self.filter
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Waits for the next message. `None` when the connection has ended for good, or the server

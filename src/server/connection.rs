@@ -67,6 +67,11 @@ impl Host {
 pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
     let tls = match handshake(tcp, host).await {
         Ok(tls) => tls,
+        // A look whether the port is open is no attempt to get in.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            debug!(%address, "gone before TLS was done");
+            return;
+        }
         Err(error) => {
             info!(%address, reason = ?error.to_string(), "TLS refused");
             return;

@@ -90,12 +90,12 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {cause}")]
     Bind {
         /// Which.
         address: SocketAddr,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A task that the whole broker stands on ended.
     #[error("the {0} ended unexpectedly")]
@@ -112,7 +112,7 @@ impl Server {
         let mut listeners = Vec::with_capacity(settings.listen.len());
         let mut addresses = Vec::with_capacity(settings.listen.len());
         for &address in &settings.listen {
-            let bind_error = |source| ServerError::Bind { address, source };
+            let bind_error = |cause| ServerError::Bind { address, cause };
             let listener = listener::bind(address).map_err(bind_error)?;
             addresses.push(listener.local_addr().map_err(bind_error)?);
             listeners.push(listener);

@@ -1,1 +1,1003 @@
+//! The registry's state against a model of it that is too simple to be wrong.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use chrono::DateTime;
+use proptest::{collection::vec, option, prelude::*, sample::Index, sample::select};
+use tokio::sync::{
+    mpsc,
+    oneshot::{self, error::TryRecvError},
+};
+
+use super::*;
+use crate::{
+    broker::OutboxLimits,
+    protocol::{Frame, ServerEvent, ServerId, server_event::ServerLine},
+    topic::Topic,
+};
+
+/// Departures that can wait in the queue at once: more than any test admits.
+const QUEUE_LEN: usize = 256;
+
+const REASONS: &[CloseReason] = &[
+    CloseReason::ClientDisconnecting,
+    CloseReason::ConnectionLost,
+    CloseReason::SlowConsumer,
+    CloseReason::KeepaliveTimeout,
+    CloseReason::TooManyErrors,
+];
+
+const FILTERS: &[&str] = &[
+    "a", "a/b", "a/b/c", "b", "+", "#", "a/+", "a/#", "+/b", "a/b/#", "b/+/c",
+];
+
+const TOPICS: &[&str] = &[
+    "a", "b", "c", "a/b", "a/c", "c/b", "a/b/c", "a/b/c/d", "b/x/c", "$x/b",
+];
+
+const NO_LIMITS: Limits = Limits {
+    connections: 0,
+    connections_per_identity: 0,
+    connections_per_address: 0,
+    subscriptions_per_client: 0,
+    presence: true,
+};
+
+fn identity(number: u8) -> Identity {
+    Identity::parse(&format!("identity-{number}")).unwrap()
+}
+
+fn address(number: u8) -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, number).into()
+}
+
+fn filter(text: &str) -> TopicFilter {
+    TopicFilter::parse(text).unwrap()
+}
+
+fn outbox() -> Arc<Outbox> {
+    Arc::new(Outbox::new(OutboxLimits {
+        hard_bytes: usize::MAX,
+        soft_bytes: usize::MAX,
+        soft_time: Duration::MAX,
+    }))
+}
+
+/// The time of batch number `batch`.
+fn at(batch: usize) -> Timestamp {
+    DateTime::from_timestamp(1_769_860_800 + i64::try_from(batch).unwrap(), 0)
+        .unwrap()
+        .into()
+}
+
+/// The state with the parts of the actor that carry out its effects, and the connections around it.
+struct World {
+    state: State,
+    commands: mpsc::Sender<Command>,
+    queue: mpsc::Receiver<Command>,
+    batches: usize,
+    /// The table in force.
+    table: Arc<RoutingTable>,
+}
+
+impl World {
+    fn new(limits: Limits) -> Self {
+        let (commands, queue) = mpsc::channel(QUEUE_LEN);
+        let mut last_id = 0;
+        let new_client_id = move || {
+            last_id += 1;
+            ClientId::from_number(last_id)
+        };
+        Self {
+            state: State::new(limits, new_client_id),
+            commands,
+            queue,
+            batches: 0,
+            table: Arc::default(),
+        }
+    }
+
+    fn candidate(&self, identity: Identity, address: IpAddr, outbox: Arc<Outbox>) -> Candidate {
+        Candidate {
+            identity,
+            address,
+            outbox,
+            permit: self.commands.clone().try_reserve_owned().unwrap(),
+        }
+    }
+
+    /// As the actor does it, in its order. Gives back the answers unsent.
+    fn apply(&mut self, commands: Vec<Command>) -> Vec<Answer> {
+        let now = at(self.batches);
+        self.batches += 1;
+        let effects = self.state.apply(commands, now);
+        if let Some(table) = effects.routes {
+            assert_eq!(table.generation(), self.table.generation() + 1);
+            self.table = table;
+        }
+        for (outbox, reason) in effects.closed {
+            outbox.close(reason);
+        }
+        effects.presence.tell(ServerId::fresh(), now);
+        effects.answers
+    }
+
+    fn apply_and_answer(&mut self, commands: Vec<Command>) {
+        self.apply(commands).into_iter().for_each(Answer::send);
+    }
+
+    /// The departures that were reported.
+    fn reported(&mut self) -> Vec<(ClientId, CloseReason)> {
+        let mut reported = Vec::new();
+        while let Ok(command) = self.queue.try_recv() {
+            let Command::Depart { client_id, reason } = command else {
+                panic!("only departures come through a permit: {command:?}");
+            };
+            reported.push((client_id, reason));
+        }
+        reported
+    }
+
+    fn admit(&mut self, who: u8, from: u8) -> Result<Admitted, Fault> {
+        let (reply, mut answer) = oneshot::channel();
+        let candidate = self.candidate(identity(who), address(from), outbox());
+        self.apply_and_answer(vec![Command::Admit { candidate, reply }]);
+        answer.try_recv().unwrap()
+    }
+
+    fn session(&mut self, who: u8) -> Admitted {
+        let admitted = self.admit(who, 1).unwrap();
+        let (reply, _) = oneshot::channel();
+        self.apply_and_answer(vec![Command::Authenticate {
+            client_id: admitted.client_id,
+            presence: true,
+            reply,
+        }]);
+        admitted
+    }
+
+    fn subscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), Fault> {
+        let (reply, mut answer) = oneshot::channel();
+        let filter = filter(text);
+        self.apply_and_answer(vec![Command::Subscribe {
+            client_id,
+            filter,
+            reply,
+        }]);
+        answer.try_recv().unwrap()
+    }
+
+    fn unsubscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), Fault> {
+        let (reply, mut answer) = oneshot::channel();
+        let filter = filter(text);
+        self.apply_and_answer(vec![Command::Unsubscribe {
+            client_id,
+            filter,
+            reply,
+        }]);
+        answer.try_recv().unwrap()
+    }
+}
+
+/// Presence as a client reads it: which event, about whom, and why.
+type News = (&'static str, ClientId, Identity, Option<String>);
+
+/// Takes what was told to a client.
+fn heard(outbox: &Outbox) -> Vec<News> {
+    let mut frames: Vec<Frame> = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let _: Poll<_> = outbox.poll_take(&mut cx, &mut frames);
+    let lines = frames
+        .iter()
+        .flat_map(|frame| frame.as_ref().split_inclusive(|b| *b == b'\n'));
+    lines
+        .map(|line| {
+            let line = line.strip_suffix(b"\n").unwrap();
+            let event = ServerLine::parse(line).unwrap().event.unwrap();
+            let name = event.name();
+            match event {
+                ServerEvent::ClientAuthenticated(told) => (
+                    name,
+                    told.client_id,
+                    Identity::parse(&told.identity).unwrap(),
+                    None,
+                ),
+                ServerEvent::ClientDisconnected(told) => {
+                    let identity = Identity::parse(&told.identity).unwrap();
+                    (
+                        name,
+                        told.client_id,
+                        identity,
+                        Some(told.reason.into_owned()),
+                    )
+                }
+                other => panic!("not presence: {other:?}"),
+            }
+        })
+        .collect()
+}
+
+mod model {
+    use super::*;
+
+    /// What is asked for. An [`Index`] picks one of those who are there.
+    #[derive(Clone, Debug)]
+    pub(super) enum Step {
+        Admit {
+            identity: u8,
+            address: u8,
+        },
+        /// One who no longer waits for the answer.
+        AdmitAndLeave {
+            identity: u8,
+            address: u8,
+        },
+        Authenticate {
+            who: Index,
+            presence: bool,
+        },
+        Subscribe {
+            who: Index,
+            filter: &'static str,
+        },
+        Unsubscribe {
+            who: Index,
+            filter: &'static str,
+        },
+        ListClients,
+        Depart {
+            who: Index,
+            reason: CloseReason,
+        },
+        /// A departure of nobody, or of one who has gone.
+        DepartUnknown {
+            number: u8,
+        },
+        Drain,
+    }
+
+    pub(super) fn any_step() -> impl Strategy<Value = Step> {
+        let who = any::<Index>;
+        prop_oneof![
+            20 => (0_u8..4, 0_u8..3)
+                .prop_map(|(identity, address)| Step::Admit { identity, address }),
+            2 => (0_u8..4, 0_u8..3)
+                .prop_map(|(identity, address)| Step::AdmitAndLeave { identity, address }),
+            20 => (who(), prop_oneof![4 => Just(true), 1 => Just(false)])
+                .prop_map(|(who, presence)| Step::Authenticate { who, presence }),
+            20 => (who(), select(FILTERS)).prop_map(|(who, filter)| Step::Subscribe { who, filter }),
+            10 => (who(), select(FILTERS))
+                .prop_map(|(who, filter)| Step::Unsubscribe { who, filter }),
+            4 => Just(Step::ListClients),
+            12 => (who(), select(REASONS)).prop_map(|(who, reason)| Step::Depart { who, reason }),
+            2 => any::<u8>().prop_map(|number| Step::DepartUnknown { number }),
+        ]
+    }
+
+    pub(super) fn any_limits() -> impl Strategy<Value = Limits> {
+        (
+            0_usize..12,
+            0_usize..5,
+            0_usize..6,
+            0_usize..5,
+            prop_oneof![4 => Just(true), 1 => Just(false)],
+        )
+            .prop_map(
+                |(connections, identity, address, subscriptions, presence)| Limits {
+                    connections,
+                    connections_per_identity: identity,
+                    connections_per_address: address,
+                    subscriptions_per_client: subscriptions,
+                    presence,
+                },
+            )
+    }
+
+    struct Member {
+        identity: Identity,
+        address: IpAddr,
+        outbox: Arc<Outbox>,
+        closed: bool,
+        /// Once the answer has come, and until it is reported.
+        departure: Option<Departure>,
+        session: Option<Session>,
+    }
+
+    struct Session {
+        since: Timestamp,
+        presence: bool,
+        filters: BTreeSet<&'static str>,
+        /// How many presence events of this batch were before it.
+        hears_from: usize,
+    }
+
+    /// An answer as it is expected, and where it will come.
+    enum Expected {
+        Admitted(oneshot::Receiver<Result<Admitted, Fault>>, ClientId),
+        AdmittedAndLeft(ClientId),
+        Refused(oneshot::Receiver<Result<Admitted, Fault>>, Code),
+        RefusedAndLeft,
+        Authenticated(oneshot::Receiver<()>),
+        Subscription(oneshot::Receiver<Result<(), Fault>>, Result<(), Code>),
+        Roster(
+            oneshot::Receiver<Roster>,
+            Vec<(ClientId, Identity, Timestamp)>,
+        ),
+    }
+
+    pub(super) struct Model {
+        world: World,
+        limits: Limits,
+        draining: bool,
+        last_id: u128,
+        members: BTreeMap<ClientId, Member>,
+        // Of the batch in hand.
+        commands: Vec<Command>,
+        expected: Vec<Expected>,
+        news: Vec<News>,
+        routes_change: bool,
+        /// Outboxes of who went in it.
+        gone: Vec<Arc<Outbox>>,
+        /// Departures in the queue after it.
+        left_behind: Vec<(ClientId, CloseReason)>,
+        /// Tables of earlier batches, with what they route.
+        kept: Vec<(Arc<RoutingTable>, Vec<BTreeSet<ClientId>>)>,
+    }
+
+    impl Model {
+        pub(super) fn new(limits: Limits) -> Self {
+            Self {
+                world: World::new(limits),
+                limits,
+                draining: false,
+                last_id: 0,
+                members: BTreeMap::new(),
+                commands: Vec::new(),
+                expected: Vec::new(),
+                news: Vec::new(),
+                routes_change: false,
+                gone: Vec::new(),
+                left_behind: Vec::new(),
+                kept: Vec::new(),
+            }
+        }
+
+        pub(super) fn run_batch(&mut self, steps: &[Step]) {
+            // Whoever left without waiting was reported meanwhile.
+            for (client_id, reason) in std::mem::take(&mut self.left_behind) {
+                self.depart(client_id, reason);
+            }
+            for step in steps {
+                self.ask(step);
+            }
+            self.carry_out();
+            self.check();
+        }
+
+        pub(super) fn end(mut self) {
+            self.run_batch(&[]);
+            let departures: Vec<Departure> = self
+                .members
+                .values_mut()
+                .filter_map(|member| member.departure.take())
+                .collect();
+            departures
+                .into_iter()
+                .for_each(|departure| departure.report(CloseReason::ServerShuttingDown));
+            self.left_behind = self.world.reported();
+            self.run_batch(&[]);
+            let state = &self.world.state;
+            assert!(state.clients.is_empty());
+            assert!(state.by_identity.is_empty());
+            assert!(state.by_address.is_empty());
+            assert!(state.roster.is_empty());
+            assert!(state.audience.is_empty());
+            for topic in TOPICS {
+                assert!(
+                    state
+                        .routes
+                        .route(&Topic::parse(*topic).unwrap())
+                        .is_empty()
+                );
+            }
+            assert_eq!(
+                self.world.commands.capacity(),
+                QUEUE_LEN,
+                "every permit came back"
+            );
+        }
+
+        fn ask(&mut self, step: &Step) {
+            match *step {
+                Step::Admit { identity, address } => self.admit(identity, address, true),
+                Step::AdmitAndLeave { identity, address } => self.admit(identity, address, false),
+                Step::Authenticate { ref who, presence } => {
+                    if let Some(client_id) = self.pick(who, |member| member.session.is_none()) {
+                        self.authenticate(client_id, presence);
+                    }
+                }
+                Step::Subscribe { ref who, filter } => {
+                    if let Some(client_id) = self.pick(who, |_| true) {
+                        self.subscribe(client_id, filter);
+                    }
+                }
+                Step::Unsubscribe { ref who, filter } => {
+                    if let Some(client_id) = self.pick(who, |_| true) {
+                        self.unsubscribe(client_id, filter);
+                    }
+                }
+                Step::ListClients => self.list_clients(),
+                Step::Depart { ref who, reason } => {
+                    if let Some(client_id) = self.pick(who, |_| true) {
+                        let member = self.members.get_mut(&client_id).unwrap();
+                        member.departure.take().unwrap().report(reason);
+                        assert_eq!(self.world.reported(), [(client_id, reason)]);
+                        self.depart(client_id, reason);
+                    }
+                }
+                Step::DepartUnknown { number } => {
+                    let gone = ClientId::from_number(number.into());
+                    if !self.members.contains_key(&gone) && u128::from(number) <= self.last_id {
+                        self.depart(gone, CloseReason::ConnectionLost);
+                    }
+                }
+                Step::Drain => {
+                    self.commands.push(Command::Drain);
+                    self.draining = true;
+                    for member in self.members.values_mut() {
+                        member.closed = true;
+                    }
+                }
+            }
+        }
+
+        /// One who has its admission in hand, and so can ask for something.
+        fn pick(&self, who: &Index, wanted: impl Fn(&Member) -> bool) -> Option<ClientId> {
+            let there: Vec<ClientId> = self
+                .members
+                .iter()
+                .filter(|(_, member)| member.departure.is_some() && wanted(member))
+                .map(|(client_id, _)| *client_id)
+                .collect();
+            (!there.is_empty()).then(|| *who.get(&there))
+        }
+
+        fn admit(&mut self, who: u8, from: u8, waits: bool) {
+            let (who, from, outbox) = (identity(who), address(from), outbox());
+            let (reply, answer) = oneshot::channel();
+            let answer = waits.then_some(answer);
+            let candidate = self.world.candidate(who.clone(), from, Arc::clone(&outbox));
+            self.commands.push(Command::Admit { candidate, reply });
+            let reached = |limit: usize, held: usize| limit > 0 && held >= limit;
+            let count =
+                |of: &dyn Fn(&Member) -> bool| self.members.values().filter(|m| of(m)).count();
+            let refusal = if self.draining {
+                Some(Code::ServerDraining)
+            } else if reached(self.limits.connections, count(&|_| true)) {
+                Some(Code::ServerFull)
+            } else if reached(
+                self.limits.connections_per_identity,
+                count(&|m| m.identity == who),
+            ) {
+                Some(Code::TooManyConnections)
+            } else if reached(
+                self.limits.connections_per_address,
+                count(&|m| m.address == from),
+            ) {
+                Some(Code::TooManyConnectionsFromAddress)
+            } else {
+                None
+            };
+            if let Some(code) = refusal {
+                self.expected.push(match answer {
+                    Some(answer) => Expected::Refused(answer, code),
+                    None => Expected::RefusedAndLeft,
+                });
+                return;
+            }
+            self.last_id += 1;
+            let client_id = ClientId::from_number(self.last_id);
+            let member = Member {
+                identity: who,
+                address: from,
+                outbox,
+                closed: false,
+                departure: None,
+                session: None,
+            };
+            self.members.insert(client_id, member);
+            self.expected.push(match answer {
+                Some(answer) => Expected::Admitted(answer, client_id),
+                None => Expected::AdmittedAndLeft(client_id),
+            });
+        }
+
+        fn authenticate(&mut self, client_id: ClientId, presence: bool) {
+            let (reply, answer) = oneshot::channel();
+            self.commands.push(Command::Authenticate {
+                client_id,
+                presence,
+                reply,
+            });
+            self.expected.push(Expected::Authenticated(answer));
+            let member = self.members.get_mut(&client_id).unwrap();
+            self.news.push((
+                "client_authenticated",
+                client_id,
+                member.identity.clone(),
+                None,
+            ));
+            member.session = Some(Session {
+                since: at(self.world.batches),
+                presence,
+                filters: BTreeSet::new(),
+                hears_from: self.news.len(),
+            });
+        }
+
+        fn subscribe(&mut self, client_id: ClientId, text: &'static str) {
+            let (reply, answer) = oneshot::channel();
+            let filter = filter(text);
+            self.commands.push(Command::Subscribe {
+                client_id,
+                filter,
+                reply,
+            });
+            let limit = self.limits.subscriptions_per_client;
+            let result = match &mut self.members.get_mut(&client_id).unwrap().session {
+                None => Err(Code::InternalError),
+                Some(session) if session.filters.contains(text) => Ok(()),
+                Some(session) if limit > 0 && session.filters.len() == limit => {
+                    Err(Code::TooManySubscriptions)
+                }
+                Some(session) => {
+                    session.filters.insert(text);
+                    self.routes_change = true;
+                    Ok(())
+                }
+            };
+            self.expected.push(Expected::Subscription(answer, result));
+        }
+
+        fn unsubscribe(&mut self, client_id: ClientId, text: &'static str) {
+            let (reply, answer) = oneshot::channel();
+            let filter = filter(text);
+            self.commands.push(Command::Unsubscribe {
+                client_id,
+                filter,
+                reply,
+            });
+            let result = match &mut self.members.get_mut(&client_id).unwrap().session {
+                None => Err(Code::InternalError),
+                Some(session) if session.filters.remove(text) => {
+                    self.routes_change = true;
+                    Ok(())
+                }
+                Some(_) => Err(Code::NotSubscribed),
+            };
+            self.expected.push(Expected::Subscription(answer, result));
+        }
+
+        fn list_clients(&mut self) {
+            let (reply, answer) = oneshot::channel();
+            self.commands.push(Command::ListClients { reply });
+            self.expected.push(Expected::Roster(answer, self.roster()));
+        }
+
+        fn roster(&self) -> Vec<(ClientId, Identity, Timestamp)> {
+            let entry = |(client_id, member): (&ClientId, &Member)| {
+                let since = member.session.as_ref()?.since;
+                Some((*client_id, member.identity.clone(), since))
+            };
+            self.members.iter().filter_map(entry).collect()
+        }
+
+        fn depart(&mut self, client_id: ClientId, reason: CloseReason) {
+            self.commands.push(Command::Depart { client_id, reason });
+            let Some(member) = self.members.remove(&client_id) else {
+                return;
+            };
+            if let Some(session) = member.session {
+                let word = Some(reason.code().as_str().to_owned());
+                self.news
+                    .push(("client_disconnected", client_id, member.identity, word));
+                self.routes_change |= !session.filters.is_empty();
+            }
+            // Whatever it was told before this batch was taken; of this batch it hears nothing.
+            assert!(heard(&member.outbox).is_empty());
+            self.gone.push(member.outbox);
+        }
+
+        /// Applies the batch, and holds every answer against what was expected, in order.
+        fn carry_out(&mut self) {
+            let generation = self.world.table.generation();
+            let commands = std::mem::take(&mut self.commands);
+            let answers = self.world.apply(commands);
+            let changed = self.world.table.generation() != generation;
+            assert_eq!(
+                changed,
+                std::mem::take(&mut self.routes_change),
+                "a table is published when it changed"
+            );
+            let expected = std::mem::take(&mut self.expected);
+            assert_eq!(answers.len(), expected.len());
+            let mut left = Vec::new();
+            for (answer, expected) in answers.into_iter().zip(expected) {
+                match expected {
+                    Expected::Admitted(mut received, client_id) => {
+                        assert!(matches!(received.try_recv(), Err(TryRecvError::Empty)));
+                        answer.send();
+                        let admitted = received.try_recv().unwrap().unwrap();
+                        assert_eq!(admitted.client_id, client_id);
+                        if let Some(member) = self.members.get_mut(&client_id) {
+                            member.departure = Some(admitted.departure);
+                        }
+                    }
+                    Expected::AdmittedAndLeft(client_id) => {
+                        assert!(matches!(answer, Answer::Admit(_, Ok(_))));
+                        answer.send();
+                        left.push((client_id, CloseReason::ConnectionLost));
+                    }
+                    Expected::Refused(mut received, code) => {
+                        assert!(matches!(received.try_recv(), Err(TryRecvError::Empty)));
+                        answer.send();
+                        assert_eq!(received.try_recv().unwrap().unwrap_err().code, code);
+                    }
+                    Expected::RefusedAndLeft => {
+                        assert!(matches!(answer, Answer::Admit(_, Err(_))));
+                        answer.send();
+                    }
+                    Expected::Authenticated(mut received) => {
+                        assert_eq!(received.try_recv(), Err(TryRecvError::Empty));
+                        answer.send();
+                        assert_eq!(received.try_recv(), Ok(()));
+                    }
+                    Expected::Subscription(mut received, result) => {
+                        assert_eq!(received.try_recv(), Err(TryRecvError::Empty));
+                        answer.send();
+                        assert_eq!(
+                            received.try_recv().unwrap().map_err(|fault| fault.code),
+                            result
+                        );
+                    }
+                    Expected::Roster(mut received, roster) => {
+                        assert!(matches!(received.try_recv(), Err(TryRecvError::Empty)));
+                        answer.send();
+                        let told = received.try_recv().unwrap();
+                        let told: Vec<_> = told
+                            .iter()
+                            .map(|(id, member)| (*id, member.identity.clone(), member.since))
+                            .collect();
+                        assert_eq!(told, roster);
+                    }
+                }
+            }
+            // An answer that nobody took departs its client again, once.
+            let reported = self.world.reported();
+            assert_eq!(reported, left);
+            self.left_behind = reported;
+        }
+
+        fn check(&mut self) {
+            self.check_presence();
+            self.check_counts();
+            self.check_routes();
+        }
+
+        fn check_presence(&mut self) {
+            let news = std::mem::take(&mut self.news);
+            for outbox in self.gone.drain(..) {
+                assert!(heard(&outbox).is_empty(), "who has gone hears of nobody");
+            }
+            for (client_id, member) in &mut self.members {
+                let told = heard(&member.outbox);
+                assert!(
+                    told.iter().all(|(_, about, ..)| about != client_id),
+                    "nobody hears of itself"
+                );
+                let listens = self.limits.presence && !member.closed;
+                let expected: &[News] = match &member.session {
+                    Some(session) if listens && session.presence => &news[session.hears_from..],
+                    _ => &[],
+                };
+                assert_eq!(told, expected);
+                if let Some(session) = &mut member.session {
+                    session.hears_from = 0;
+                }
+            }
+        }
+
+        fn check_counts(&self) {
+            let state = &self.world.state;
+            let ids: BTreeSet<_> = state.clients.keys().copied().collect();
+            assert!(ids.iter().eq(self.members.keys()));
+            let (mut identities, mut addresses) = (HashMap::new(), HashMap::new());
+            for member in self.members.values() {
+                *identities.entry(member.identity.clone()).or_default() += 1;
+                *addresses.entry(member.address).or_default() += 1;
+            }
+            assert_eq!(state.by_identity, identities);
+            assert_eq!(state.by_address, addresses);
+            let roster: Vec<_> = state
+                .roster
+                .iter()
+                .map(|(id, member)| (*id, member.identity.clone(), member.since))
+                .collect();
+            assert_eq!(roster, self.roster());
+            // Each holds the place of its departure, those in the queue included, and nobody else.
+            let in_queue = self.left_behind.len();
+            let held = self
+                .members
+                .values()
+                .filter(|member| member.departure.is_some())
+                .count();
+            assert_eq!(held + in_queue, self.members.len());
+            assert_eq!(self.world.commands.capacity(), QUEUE_LEN - held);
+        }
+
+        fn check_routes(&mut self) {
+            let expected: Vec<BTreeSet<ClientId>> = TOPICS
+                .iter()
+                .map(|topic| {
+                    let matches = |filter: &&str| naive_match(filter, topic);
+                    let receives = |member: &Member| {
+                        member
+                            .session
+                            .as_ref()
+                            .is_some_and(|session| session.filters.iter().any(matches))
+                    };
+                    let receivers = self.members.iter().filter(|(_, member)| receives(member));
+                    receivers.map(|(client_id, _)| *client_id).collect()
+                })
+                .collect();
+            self.kept.push((Arc::clone(&self.world.table), expected));
+            // What was published once never changes again.
+            for (table, expected) in &self.kept {
+                for (topic, expected) in TOPICS.iter().zip(expected) {
+                    let routed = table.route(&Topic::parse(*topic).unwrap());
+                    let distinct: BTreeSet<_> =
+                        routed.iter().map(|receiver| receiver.client_id).collect();
+                    assert_eq!(distinct.len(), routed.len(), "each receives once");
+                    assert_eq!(&distinct, expected, "{topic}");
+                }
+            }
+            for receiver in TOPICS
+                .iter()
+                .flat_map(|topic| self.world.table.route(&Topic::parse(*topic).unwrap()))
+            {
+                let member = &self.members[&receiver.client_id];
+                assert!(Arc::ptr_eq(&member.outbox, &receiver.outbox));
+            }
+            if self.kept.len() > 3 {
+                self.kept.remove(1);
+            }
+        }
+    }
+
+    /// The rule of `docs/events.md`, level by level.
+    fn naive_match(filter: &str, topic: &str) -> bool {
+        fn levels(filter: &[&str], topic: &[&str]) -> bool {
+            match (filter, topic) {
+                (["#"], _) | ([], []) => true,
+                (["+", filter @ ..], [_, topic @ ..]) => levels(filter, topic),
+                ([f, filter @ ..], [t, topic @ ..]) => f == t && levels(filter, topic),
+                _ => false,
+            }
+        }
+        if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+            return false;
+        }
+        let filter: Vec<_> = filter.split('/').collect();
+        let topic: Vec<_> = topic.split('/').collect();
+        levels(&filter, &topic)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Whatever is asked in whatever batches, the answers, the presence, the counts, the roster and
+    /// the routes are those of the model, and nothing is left of who has gone.
+    #[test]
+    fn does_what_the_model_does(
+        limits in model::any_limits(),
+        batches in vec(vec(model::any_step(), 0..12), 0..25),
+        drain in option::weighted(0.3, (any::<Index>(), any::<Index>())),
+    ) {
+        let mut batches = batches;
+        if let Some((batch, place)) = drain
+            && !batches.is_empty()
+        {
+            let at = batch.index(batches.len());
+            let steps = &mut batches[at];
+            steps.insert(place.index(steps.len() + 1), model::Step::Drain);
+        }
+        let mut model = model::Model::new(limits);
+        for batch in &batches {
+            model.run_batch(batch);
+        }
+        model.end();
+    }
+}
+
+#[test]
+fn every_limit_has_its_code_and_frees_what_departs() {
+    let cases: [(Limits, Code, (u8, u8)); 3] = [
+        (
+            Limits {
+                connections: 2,
+                ..NO_LIMITS
+            },
+            Code::ServerFull,
+            (9, 9),
+        ),
+        (
+            Limits {
+                connections_per_identity: 2,
+                ..NO_LIMITS
+            },
+            Code::TooManyConnections,
+            (1, 9),
+        ),
+        (
+            Limits {
+                connections_per_address: 2,
+                ..NO_LIMITS
+            },
+            Code::TooManyConnectionsFromAddress,
+            (9, 1),
+        ),
+    ];
+    for (limits, code, (who, from)) in cases {
+        let mut world = World::new(limits);
+        let first = world.admit(1, 1).unwrap();
+        let _second = world.admit(1, 1).unwrap();
+        assert_eq!(world.admit(who, from).unwrap_err().code, code);
+        let client_id = first.client_id;
+        drop(first);
+        let reason = CloseReason::ConnectionLost;
+        assert_eq!(world.reported(), [(client_id, reason)]);
+        world.apply_and_answer(vec![Command::Depart { client_id, reason }]);
+        world.admit(who, from).unwrap();
+    }
+}
+
+#[test]
+fn a_client_holds_as_many_subscriptions_as_it_may() {
+    let mut world = World::new(Limits {
+        subscriptions_per_client: 2,
+        ..NO_LIMITS
+    });
+    let client_id = world.session(1).client_id;
+    assert_eq!(
+        world.unsubscribe(client_id, "a").unwrap_err().code,
+        Code::NotSubscribed
+    );
+    world.subscribe(client_id, "a").unwrap();
+    world.subscribe(client_id, "a/#").unwrap();
+    assert_eq!(
+        world.subscribe(client_id, "b").unwrap_err().code,
+        Code::TooManySubscriptions
+    );
+    world.subscribe(client_id, "a").unwrap();
+    assert_eq!(
+        world.unsubscribe(client_id, "a/+").unwrap_err().code,
+        Code::NotSubscribed
+    );
+    world.unsubscribe(client_id, "a").unwrap();
+    assert_eq!(
+        world.unsubscribe(client_id, "a").unwrap_err().code,
+        Code::NotSubscribed
+    );
+    world.subscribe(client_id, "b").unwrap();
+    // Another client's are its own.
+    let other = world.session(2).client_id;
+    assert_eq!(
+        world.unsubscribe(other, "b").unwrap_err().code,
+        Code::NotSubscribed
+    );
+    world.subscribe(other, "c").unwrap();
+}
+
+#[test]
+fn who_comes_in_a_batch_hears_what_follows_in_it() {
+    let mut world = World::new(NO_LIMITS);
+    let outboxes = [outbox(), outbox(), outbox()];
+    let (mut ids, mut departures) = (Vec::new(), Vec::new());
+    for (who, outbox) in (1..).zip(&outboxes) {
+        let (reply, mut answer) = oneshot::channel();
+        let candidate = world.candidate(identity(who), address(1), Arc::clone(outbox));
+        world.apply_and_answer(vec![Command::Admit { candidate, reply }]);
+        let admitted = answer.try_recv().unwrap().unwrap();
+        ids.push(admitted.client_id);
+        departures.push(admitted.departure);
+    }
+    let authenticate = |client_id| {
+        let (reply, _) = oneshot::channel();
+        Command::Authenticate {
+            client_id,
+            presence: true,
+            reply,
+        }
+    };
+    let reason = CloseReason::KeepaliveTimeout;
+    world.apply_and_answer(vec![
+        authenticate(ids[0]),
+        authenticate(ids[1]),
+        Command::Depart {
+            client_id: ids[0],
+            reason,
+        },
+        authenticate(ids[2]),
+    ]);
+    let came = |number: u8| {
+        let id = ids[usize::from(number) - 1];
+        ("client_authenticated", id, identity(number), None)
+    };
+    let went = (
+        "client_disconnected",
+        ids[0],
+        identity(1),
+        Some("keepalive_timeout".to_owned()),
+    );
+    assert!(heard(&outboxes[0]).is_empty());
+    assert_eq!(heard(&outboxes[1]), [went, came(3)]);
+    assert!(heard(&outboxes[2]).is_empty());
+}
+
+#[test]
+fn a_departure_is_reported_once_with_its_reason() {
+    let mut world = World::new(NO_LIMITS);
+    let mut departure = || {
+        let admitted = world.admit(1, 1).unwrap();
+        (admitted.client_id, admitted.departure)
+    };
+    let (reported, dropped, unwound) = (departure(), departure(), departure());
+    reported.1.report(CloseReason::ClientDisconnecting);
+    drop(dropped.1);
+    let guard = unwound.1;
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let _guard = guard;
+        // As a panic, without its message.
+        resume_unwind(Box::new("a fault"))
+    }));
+    assert!(outcome.is_err());
+    assert_eq!(
+        world.reported(),
+        [
+            (reported.0, CloseReason::ClientDisconnecting),
+            (dropped.0, CloseReason::ConnectionLost),
+            (unwound.0, CloseReason::InternalError),
+        ]
+    );
+    assert_eq!(world.commands.capacity(), QUEUE_LEN);
+}
+
+#[test]
+fn an_admission_that_nobody_waits_for_departs_at_once() {
+    let mut world = World::new(NO_LIMITS);
+    let (reply, answer) = oneshot::channel();
+    let candidate = world.candidate(identity(1), address(1), outbox());
+    let answers = world.apply(vec![Command::Admit { candidate, reply }]);
+    assert!(world.reported().is_empty());
+    drop(answer);
+    answers.into_iter().for_each(Answer::send);
+    let [departed] = world.reported().try_into().unwrap();
+    assert_eq!(departed.1, CloseReason::ConnectionLost);
+    assert!(world.state.clients.contains_key(&departed.0));
+}
+
+/// The registry itself may end before its clients do.
+#[test]
+fn a_departure_that_nobody_hears_of_is_no_fault() {
+    let mut world = World::new(NO_LIMITS);
+    let admitted = world.admit(1, 1).unwrap();
+    drop(world);
+    drop(admitted);
+}
