@@ -1,4 +1,5 @@
 use std::{
+    fmt, mem,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -38,14 +39,36 @@ pub struct OutboxClosed(pub CloseReason);
 
 #[derive(Debug, Default)]
 struct Inner {
-    frames: Vec<Frame>,
-    /// Bytes in `frames`, and those taken but not yet written.
+    queue: Vec<Queued>,
+    /// Bytes in `queue`, and those taken but not yet written.
     bytes: usize,
     over_soft_since: Option<Instant>,
     closed: Option<CloseReason>,
     waker: Option<Waker>,
     /// Whether `waker` waits for frames too, and not for the close alone.
     waits_for_frames: bool,
+}
+
+/// What waits in an outbox.
+enum Queued {
+    Frame(Frame),
+    Deferred(Deferred),
+}
+
+/// A frame that the client's own task writes when it takes it: too costly for whoever queues it.
+struct Deferred {
+    /// As it was counted when it was queued.
+    estimated_bytes: usize,
+    write: Box<dyn FnOnce() -> Frame + Send>,
+}
+
+impl fmt::Debug for Queued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(frame) => frame.fmt(f),
+            Self::Deferred(deferred) => write!(f, "Deferred({})", deferred.estimated_bytes),
+        }
+    }
 }
 
 impl Outbox {
@@ -60,14 +83,32 @@ impl Outbox {
 
     /// Queues `frame`, and wakes the client's task when it waits. Whether the frame was queued.
     pub fn push(&self, frame: Frame) -> bool {
+        self.queue(frame.len(), Queued::Frame(frame))
+    }
+
+    /// Queues a frame that is yet to be written, of about `estimated_bytes`. It keeps its place in
+    /// the order. Whether it was queued.
+    pub fn push_deferred(
+        &self,
+        estimated_bytes: usize,
+        write: impl FnOnce() -> Frame + Send + 'static,
+    ) -> bool {
+        let deferred = Deferred {
+            estimated_bytes,
+            write: Box::new(write),
+        };
+        self.queue(estimated_bytes, Queued::Deferred(deferred))
+    }
+
+    fn queue(&self, bytes: usize, item: Queued) -> bool {
         let mut inner = self.lock();
         if inner.closed.is_some() {
             return false;
         }
-        let bytes = inner.bytes + frame.len();
+        let bytes = inner.bytes + bytes;
         let accepted = inner.bytes == 0 || bytes <= self.limits.hard_bytes;
         if accepted {
-            inner.frames.push(frame);
+            inner.queue.push(item);
             inner.bytes = bytes;
         }
         if bytes > self.limits.soft_bytes {
@@ -103,15 +144,18 @@ impl Outbox {
         frames: &mut impl Extend<Frame>,
     ) -> Poll<Result<(), OutboxClosed>> {
         let mut inner = self.lock();
-        if !inner.frames.is_empty() {
-            frames.extend(inner.frames.drain(..));
+        if !inner.queue.is_empty() {
+            let queue = mem::take(&mut inner.queue);
+            drop(inner);
+            // Nobody who pushes waits while deferred frames are written.
+            self.hand_over(queue, frames);
             return Poll::Ready(Ok(()));
         }
         if let Some(reason) = inner.closed {
             return Poll::Ready(Err(OutboxClosed(reason)));
         }
         // An idle client holds on to no queue.
-        inner.frames = Vec::new();
+        inner.queue = Vec::new();
         inner.wait(cx, true);
         Poll::Pending
     }
@@ -157,6 +201,25 @@ impl Outbox {
         self.lock().closed
     }
 
+    fn hand_over(&self, mut queue: Vec<Queued>, frames: &mut impl Extend<Frame>) {
+        let (mut estimated, mut actual) = (0, 0);
+        frames.extend(queue.drain(..).map(|item| match item {
+            Queued::Frame(frame) => frame,
+            Queued::Deferred(deferred) => {
+                let frame = (deferred.write)();
+                estimated += deferred.estimated_bytes;
+                actual += frame.len();
+                frame
+            }
+        }));
+        let mut inner = self.lock();
+        inner.bytes = (inner.bytes + actual).saturating_sub(estimated);
+        if inner.queue.is_empty() {
+            // A busy client's queue is not allocated anew each time.
+            inner.queue = queue;
+        }
+    }
+
     fn is_stalled(&self, inner: &Inner) -> bool {
         inner
             .over_soft_since
@@ -186,7 +249,7 @@ impl Inner {
             self.closed = Some(reason);
         }
         if reason == CloseReason::SlowConsumer {
-            self.frames = Vec::new();
+            self.queue = Vec::new();
         }
     }
 }
@@ -283,6 +346,23 @@ mod tests {
             take(&outbox),
             Poll::Ready(Err(OutboxClosed(CloseReason::ServerShuttingDown)))
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deferred_frame_keeps_its_place_and_is_counted_as_what_it_came_to() {
+        let outbox = Outbox::new(LIMITS);
+        assert!(outbox.push(frame(10)));
+        assert!(outbox.push_deferred(30, || frame(60)));
+        assert!(outbox.push(frame(20)));
+        let mut frames = Vec::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outbox.poll_take(&mut cx, &mut frames).is_ready());
+        assert_eq!(
+            frames.iter().map(Frame::len).collect::<Vec<_>>(),
+            [10, 60, 20]
+        );
+        assert!(outbox.push(frame(10)), "90 bytes, and ten fit");
+        assert!(!outbox.push(frame(1)), "the hard limit");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,13 +1,29 @@
+//! Who is here, and how the others are told.
+
 use std::sync::Arc;
+
+use tokio::sync::oneshot;
 
 use super::Outbox;
 use crate::{
     protocol::{
         ClientId, CloseReason, Frame, ServerEvent, ServerId, Timestamp,
-        server_event::{ClientAuthenticated, ClientDisconnected, encode_into},
+        server_event::{
+            ClientAuthenticated, ClientDisconnected, ClientEntry, Clients, encode, encode_into,
+        },
     },
     security::Identity,
 };
+
+/// Everyone authenticated, oldest first. A clone shares all.
+pub(super) type Roster = imbl::OrdMap<ClientId, Member>;
+
+/// One authenticated client, as others may know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) identity: Identity,
+    pub(super) since: Timestamp,
+}
 
 /// A client came or went, as the others are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +68,43 @@ impl PresenceBatch {
             }
         }
     }
+}
+
+/// A `clients` event for one client.
+#[derive(Debug)]
+pub(super) struct ClientList {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) roster: Roster,
+    pub(super) reference: Option<String>,
+    pub(super) reply: oneshot::Sender<()>,
+}
+
+/// Bytes of one client in `clients`, about.
+const ENTRY_BYTES: usize = 130;
+
+/// Answers with `clients`. The list is written by the task of the client that asked: it may be long,
+/// and only who wants it waits for it.
+pub(super) fn tell_list(list: ClientList, server_id: ServerId, now: Timestamp) {
+    let ClientList {
+        outbox,
+        roster,
+        reference,
+        reply,
+    } = list;
+    outbox.push_deferred(roster.len() * ENTRY_BYTES, move || {
+        let entry = |(client_id, member): (&ClientId, &Member)| ClientEntry {
+            client_id: *client_id,
+            identity: member.identity.as_str().to_owned().into(),
+            since: member.since.to_string().into(),
+        };
+        let clients = Clients {
+            clients: roster.iter().map(entry).collect(),
+            reference: reference.map(Into::into),
+        };
+        encode(&ServerEvent::Clients(clients), &server_id, now)
+    });
+    // Who no longer waits has gone.
+    let _ = reply.send(());
 }
 
 impl PresenceEvent {

@@ -4,12 +4,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Departure, Limits, Outbox, Session,
+    Departure, Limits, Outbox, Session, presence,
     routes::RoutingTable,
-    state::{Admitted, Candidate, Command, Roster, State},
+    state::{Admitted, Candidate, Command, State},
 };
 use crate::{
-    protocol::{ClientId, Code, Fault, ServerId, Timestamp},
+    protocol::{ClientId, Code, Fault, Frame, ServerId, Timestamp},
     security::Identity,
     topic::TopicFilter,
 };
@@ -143,8 +143,18 @@ impl Registry {
         .await?
     }
 
-    pub(super) async fn roster(&self) -> Result<Roster, RegistryGone> {
-        self.ask(|reply| Command::ListClients { reply }).await
+    /// Has `clients` queued for the client that asks.
+    pub(super) async fn list_clients(
+        &self,
+        client_id: ClientId,
+        reference: Option<String>,
+    ) -> Result<(), RegistryGone> {
+        self.ask(|reply| Command::ListClients {
+            client_id,
+            reference,
+            reply,
+        })
+        .await
     }
 
     async fn ask<T>(
@@ -180,7 +190,13 @@ async fn run(
         for (outbox, reason) in effects.closed {
             outbox.close(reason);
         }
+        for (outbox, welcome) in effects.welcomes {
+            outbox.push(welcome);
+        }
         effects.presence.tell(server_id, now);
+        for list in effects.lists {
+            presence::tell_list(list, server_id, now);
+        }
         for answer in effects.answers {
             answer.send();
         }
@@ -205,11 +221,16 @@ impl Admission {
     }
 
     /// Makes it a session, which others hear of. `presence`: whether it wants to hear of others.
+    /// `welcome` is queued for it before anything about them.
     ///
     /// # Errors
     ///
     /// When the registry has ended.
-    pub async fn authenticate(self, presence: bool) -> Result<Session, RegistryGone> {
+    pub async fn authenticate(
+        self,
+        presence: bool,
+        welcome: Frame,
+    ) -> Result<Session, RegistryGone> {
         let Self {
             registry,
             client_id,
@@ -221,6 +242,7 @@ impl Admission {
             .ask(|reply| Command::Authenticate {
                 client_id,
                 presence,
+                welcome,
                 reply,
             })
             .await?;

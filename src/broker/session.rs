@@ -10,7 +10,7 @@ use crate::{
     protocol::{
         ClientId, CloseReason, Code, Fault, Frame, MessageTemplate, ServerEvent, Timestamp,
         client_event::{Publish, Subscribe},
-        server_event::{ClientEntry, Clients, Published, Subscription, encode},
+        server_event::{Published, Subscription, encode},
     },
     security::Identity,
     topic::{Topic, TopicFilter},
@@ -207,17 +207,9 @@ impl Session {
         reference: Option<Cow<'_, str>>,
     ) -> Result<(), RegistryGone> {
         self.flush();
-        let roster = self.registry.roster().await?;
-        let clients = roster
-            .iter()
-            .map(|(client_id, member)| ClientEntry {
-                client_id: *client_id,
-                identity: member.identity.as_str().into(),
-                since: member.since.to_string().into(),
-            })
-            .collect();
-        self.answer(&ServerEvent::Clients(Clients { clients, reference }));
-        Ok(())
+        self.registry
+            .list_clients(self.client_id, reference.map(Cow::into_owned))
+            .await
     }
 
     /// Queues what the server has to say to this client alone, behind the answers before it.

@@ -13,11 +13,11 @@ use tokio::sync::{mpsc::OwnedPermit, oneshot};
 
 use super::{
     Departure, Outbox,
-    presence::{PresenceBatch, PresenceChange, PresenceEvent},
+    presence::{ClientList, Member, PresenceBatch, PresenceChange, PresenceEvent, Roster},
     routes::{RoutingTable, Subscriber},
 };
 use crate::{
-    protocol::{ClientId, CloseReason, Code, Fault, Timestamp},
+    protocol::{ClientId, CloseReason, Code, Fault, Frame, Timestamp},
     security::Identity,
     topic::TopicFilter,
 };
@@ -47,6 +47,8 @@ pub(super) enum Command {
     Authenticate {
         client_id: ClientId,
         presence: bool,
+        /// What the client is told, before it is told of anyone else.
+        welcome: Frame,
         reply: oneshot::Sender<()>,
     },
     Subscribe {
@@ -60,7 +62,10 @@ pub(super) enum Command {
         reply: oneshot::Sender<Result<(), Fault>>,
     },
     ListClients {
-        reply: oneshot::Sender<Roster>,
+        client_id: ClientId,
+        /// The `ref` of the request.
+        reference: Option<String>,
+        reply: oneshot::Sender<()>,
     },
     Depart {
         client_id: ClientId,
@@ -86,16 +91,6 @@ pub(super) struct Admitted {
     pub(super) departure: Departure,
 }
 
-/// Everyone authenticated, oldest first. A clone shares all.
-pub(super) type Roster = imbl::OrdMap<ClientId, Member>;
-
-/// One authenticated client, as others may know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
-    pub(super) identity: Identity,
-    pub(super) since: Timestamp,
-}
-
 /// An answer that waits until the effects it speaks of are in force.
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -105,7 +100,6 @@ pub(super) enum Answer {
     ),
     Authenticate(oneshot::Sender<()>),
     Subscription(oneshot::Sender<Result<(), Fault>>, Result<(), Fault>),
-    Roster(oneshot::Sender<Roster>, Roster),
 }
 
 impl Answer {
@@ -115,7 +109,6 @@ impl Answer {
             Self::Admit(reply, answer) => drop(reply.send(answer)),
             Self::Authenticate(reply) => drop(reply.send(())),
             Self::Subscription(reply, answer) => drop(reply.send(answer)),
-            Self::Roster(reply, answer) => drop(reply.send(answer)),
         }
     }
 }
@@ -125,7 +118,12 @@ impl Answer {
 pub(super) struct Effects {
     /// The table to publish, when it changed.
     pub(super) routes: Option<Arc<RoutingTable>>,
+    /// What newcomers are told first.
+    pub(super) welcomes: Vec<(Arc<Outbox>, Frame)>,
     pub(super) presence: PresenceBatch,
+    /// Who asked who is here. They are told after the presence of the same batch, and of the roster
+    /// as it is then: whoever follows both is never left with a client that is gone.
+    pub(super) lists: Vec<ClientList>,
     /// Clients whose connection is to end.
     pub(super) closed: Vec<(Arc<Outbox>, CloseReason)>,
     pub(super) answers: Vec<Answer>,
@@ -192,6 +190,9 @@ impl State {
             self.apply_one(command, now, &mut batch);
         }
         let mut effects = batch.effects;
+        for list in &mut effects.lists {
+            list.roster = self.roster.clone();
+        }
         if batch.routes_changed {
             effects.routes = Some(self.routes.next_generation());
         }
@@ -214,9 +215,10 @@ impl State {
             Command::Authenticate {
                 client_id,
                 presence,
+                welcome,
                 reply,
             } => {
-                self.authenticate(client_id, presence, now, batch);
+                self.authenticate(client_id, presence, welcome, now, batch);
                 Answer::Authenticate(reply)
             }
             Command::Subscribe {
@@ -229,7 +231,11 @@ impl State {
                 filter,
                 reply,
             } => Answer::Subscription(reply, self.unsubscribe(client_id, &filter, batch)),
-            Command::ListClients { reply } => Answer::Roster(reply, self.roster.clone()),
+            Command::ListClients {
+                client_id,
+                reference,
+                reply,
+            } => return self.list_clients(client_id, reference, reply, batch),
             Command::Depart { client_id, reason } => return self.depart(client_id, reason, batch),
             Command::Drain => return self.drain(batch),
         };
@@ -307,6 +313,7 @@ impl State {
         &mut self,
         client_id: ClientId,
         presence: bool,
+        welcome: Frame,
         now: Timestamp,
         batch: &mut Batch,
     ) {
@@ -314,6 +321,10 @@ impl State {
             return;
         };
         client.subscriptions = Some(HashSet::new());
+        batch
+            .effects
+            .welcomes
+            .push((Arc::clone(&client.outbox), welcome));
         let identity = client.identity.clone();
         let member = Member {
             identity: identity.clone(),
@@ -375,6 +386,23 @@ impl State {
         self.routes.remove(filter, client_id);
         batch.routes_changed = true;
         Ok(())
+    }
+
+    fn list_clients(
+        &self,
+        client_id: ClientId,
+        reference: Option<String>,
+        reply: oneshot::Sender<()>,
+        batch: &mut Batch,
+    ) {
+        if let Some(client) = self.clients.get(&client_id) {
+            batch.effects.lists.push(ClientList {
+                outbox: Arc::clone(&client.outbox),
+                roster: Roster::new(),
+                reference,
+                reply,
+            });
+        }
     }
 
     /// What an authenticated client holds.

@@ -67,7 +67,11 @@ pub(super) struct Connect {
     key: Option<PathBuf>,
 
     /// Take the private key even if every user of this machine can read it.
-    #[arg(long, env = "TIDINGS_ALLOW_LOOSE_KEY_PERMISSIONS")]
+    #[arg(
+        long,
+        env = "TIDINGS_ALLOW_LOOSE_KEY_PERMISSIONS",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
     allow_loose_key_permissions: bool,
 
     /// Seconds to wait for the connection.

@@ -32,9 +32,6 @@ const WINDOW: usize = 1024;
     A payload that is JSON is sent as it is; any other text is sent as a JSON string.\n\
     Ends with 0 only if the broker accepted everything.")]
 pub(super) struct Publish {
-    #[command(flatten)]
-    connect: Connect,
-
     /// The topic.
     #[arg(short, long, value_name = "TOPIC")]
     topic: String,
@@ -49,6 +46,9 @@ pub(super) struct Publish {
     /// Say nothing but what was refused.
     #[arg(short, long)]
     quiet: bool,
+
+    #[command(flatten)]
+    connect: Connect,
 }
 
 /// Where the payload comes from.

@@ -3,7 +3,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, sleep_until},
+};
 
 use super::{
     connect::{Connect, block_on},
@@ -24,11 +27,8 @@ const OUTPUT_BYTES: usize = 64 * 1024;
     tidings sub -t '#' --envelope\n  \
     tidings sub -t news -C 1 -W 10\n\n\
     When the connection is lost it is made again, and standard error says so.\n\
-    Ends with 0 after --count messages or on SIGINT, with 1 when --wait is over before that.")]
+    Ends with 0 after --count messages or on SIGINT or SIGTERM, with 1 when --wait is over before that.")]
 pub(super) struct Subscribe {
-    #[command(flatten)]
-    connect: Connect,
-
     /// A topic filter; may be given several times. `+` stands for one level, a last `#` for all
     /// that follow.
     #[arg(short, long = "topic", value_name = "FILTER", required = true)]
@@ -57,6 +57,9 @@ pub(super) struct Subscribe {
     /// End when the connection is lost, instead of making it again.
     #[arg(long)]
     no_reconnect: bool,
+
+    #[command(flatten)]
+    connect: Connect,
 }
 
 impl Subscribe {
@@ -80,6 +83,8 @@ impl Subscribe {
         let client = Client::connect(options).await?;
         let mut subscription = client.subscribe_all(&self.topics).await?;
         self.say(format_args!("subscribed at {}", self.connect.server()));
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
         let mut printed = Printer::default();
         let mut watched = client.clone();
         loop {
@@ -107,8 +112,7 @@ impl Subscribe {
                     let enough = self.count.is_none();
                     return if enough { Ok(()) } else { Err(Told(Exit::Failure).into()) };
                 }
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted?;
+                () = signalled(&mut interrupt, &mut terminate) => {
                     printed.flush()?;
                     client.close().await?;
                     return Ok(());
@@ -148,6 +152,13 @@ impl Subscribe {
 
 fn payload(message: &Message) -> &str {
     message.payload.get()
+}
+
+async fn signalled(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 async fn wait_is_over(deadline: Option<Instant>) {

@@ -124,11 +124,13 @@ async fn first_event<T>(
         lines.ready().await?;
         let mut found = None;
         lines.each(|line, _| {
-            // What comes in one go with it, and after it, nobody has asked for yet.
-            if let Some(event) = line.event
-                && found.is_none()
-            {
-                found = wanted(event)?;
+            match line.event {
+                Some(event) if found.is_none() => found = wanted(event)?,
+                // A farewell can come in one go with it; all else, nobody has asked for yet.
+                Some(ServerEvent::ConnectionClosing(refused)) => {
+                    return Err(Error::Closed(refused.into()));
+                }
+                Some(_) | None => {}
             }
             Ok(())
         })?;

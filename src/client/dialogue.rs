@@ -14,7 +14,7 @@ use super::{ClientInfo, Error, Gap, Message, Receipt, subscription::Delivery};
 use crate::{
     protocol::{
         ClientEvent, ServerEvent,
-        client_event::{Bare, Publish, Subscribe, encode},
+        client_event::{Bare, Publish, Subscribe, check_line, encode},
         server_event::{self, ServerLine},
     },
     topic::{Topic, TopicFilter},
@@ -335,13 +335,18 @@ impl Dialogue {
     }
 
     /// Sends a message, unless the server could not even read whose it is: to a line that is too
-    /// long it gives an answer that names no request.
+    /// long or not well formed it gives an answer that names no request.
     fn publish(&mut self, line: &[u8], answer: Option<(u64, Reply<Receipt>)>) {
         let (bytes, limit) = (line.len() - 1, self.line_bytes_max);
-        if bytes > limit {
+        let checked = if bytes > limit {
+            Err(Error::LineTooLong { bytes, limit })
+        } else {
+            check_line(&line[..bytes]).map_err(|fault| Error::Rejected(fault.into()))
+        };
+        if let Err(error) = checked {
             match answer {
-                Some((_, reply)) => drop(reply.send(Err(Error::LineTooLong { bytes, limit }))),
-                None => tracing::warn!(bytes, limit, "a message is too long and was not sent"),
+                Some((_, reply)) => drop(reply.send(Err(error))),
+                None => tracing::warn!(%error, "a message was not sent"),
             }
             return;
         }

@@ -1,7 +1,10 @@
 use std::{io, time::Duration};
 
 use crate::{
-    protocol::server_event::{ErrorContent, Refused},
+    protocol::{
+        Fault,
+        server_event::{ErrorContent, Refused},
+    },
     topic::{FilterError, TopicError},
 };
 
@@ -149,6 +152,16 @@ impl From<Refused<'_>> for ServerFault {
             code: refused.code.into_owned(),
             reason: refused.reason.into_owned(),
             retryable: refused.retryable,
+        }
+    }
+}
+
+impl From<Fault> for ServerFault {
+    fn from(fault: Fault) -> Self {
+        Self {
+            code: fault.code.as_str().to_owned(),
+            reason: fault.reason.into_owned(),
+            retryable: fault.code.retryable(),
         }
     }
 }

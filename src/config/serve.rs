@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use tracing::warn;
 
 use super::descriptors;
@@ -22,7 +22,7 @@ const SOCKETS_SPARE: usize = 1024;
 pub struct ServeFlags {
     /// Try it out: makes development certificates in `certs/` where there are none, listens with
     /// them, and prints three lines to paste into other terminals.
-    #[arg(long, env = "TIDINGS_DEV")]
+    #[arg(long, env = "TIDINGS_DEV", value_parser = BoolishValueParser::new())]
     pub dev: bool,
 
     /// Address and port to listen on. May be given several times; port 0 picks a free one.
@@ -76,6 +76,7 @@ pub struct ServeFlags {
     #[arg(
         long,
         env = "TIDINGS_ALLOW_LOOSE_KEY_PERMISSIONS",
+        value_parser = BoolishValueParser::new(),
         help_heading = "TLS and identity"
     )]
     pub allow_loose_key_permissions: bool,
@@ -246,6 +247,7 @@ pub struct ServeFlags {
         value_name = "BOOL",
         default_value_t = true,
         action = clap::ArgAction::Set,
+        value_parser = BoolishValueParser::new(),
         help_heading = "Presence"
     )]
     pub presence: bool,

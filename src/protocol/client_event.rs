@@ -481,6 +481,19 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Judges a line, its end already taken off, as far as the answer to a fault in it cannot name its
+/// `ref`: for who wants to know beforehand.
+///
+/// # Errors
+///
+/// What the server would answer.
+pub(crate) fn check_line(line: &[u8]) -> Result<(), Fault> {
+    if memchr::memchr(b'\n', line).is_some() {
+        return Err(malformed("there is a line break in it".to_owned()));
+    }
+    check_form(line).map(drop)
+}
+
 /// What every line must be before it is looked into: the parser does not look into what it passes
 /// over.
 fn check_form(line: &[u8]) -> Result<&str, Fault> {
@@ -553,6 +566,7 @@ fn nesting(line: &[u8]) -> usize {
 fn place_in_line(error: &serde_json::Error) -> String {
     error
         .to_string()
+        .replace(" at line 1 column 0", "")
         .replace(" at line 1 column ", " at column ")
 }
 

@@ -1,8 +1,7 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ExtendedKeyPurpose,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
     client::danger::HandshakeSignatureValid,
     pki_types::{CertificateDer, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
@@ -17,6 +16,18 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 #[derive(Debug)]
 pub(super) struct ForClientUse(pub(super) Arc<dyn ClientCertVerifier>);
 
+/// The certificate has no extended key usage at all.
+#[derive(thiserror::Error)]
+#[error("it does not state that it is for client use (extended key usage clientAuth)")]
+struct NoStatedUse;
+
+impl fmt::Debug for NoStatedUse {
+    /// In words: of an error that is not its own, rustls prints this into the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl ClientCertVerifier for ForClientUse {
     fn verify_client_cert(
         &self,
@@ -28,11 +39,7 @@ impl ClientCertVerifier for ForClientUse {
         if states_client_use(end_entity) {
             return Ok(verified);
         }
-        Err(CertificateError::InvalidPurposeContext {
-            required: ExtendedKeyPurpose::ClientAuth,
-            presented: Vec::new(),
-        }
-        .into())
+        Err(CertificateError::Other(OtherError(Arc::new(NoStatedUse))).into())
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {

@@ -19,6 +19,7 @@ use rustls::{
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
+use tracing::warn;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::client_use::ForClientUse;
@@ -113,17 +114,23 @@ impl Credentials {
     fn roots(&self) -> Result<RootCertStore, TlsError> {
         let authorities = read_certificates(&self.ca)?;
         let now = seconds_now();
-        let mut expired = 0;
-        let mut roots = RootCertStore::empty();
-        for authority in &authorities {
-            let validity = Validity::of(authority, &self.ca)?;
-            expired += usize::from(validity.not_after < now);
+        let (mut roots, mut expired) = (RootCertStore::empty(), Vec::new());
+        for (index, authority) in authorities.into_iter().enumerate() {
+            // WebPKI does not look at an authority's dates: whom it vouches for would still get in.
+            if Validity::of(&authority, &self.ca)?.not_after < now {
+                expired.push(index + 1);
+                continue;
+            }
             roots
-                .add(authority.clone())
+                .add(authority)
                 .map_err(|error| TlsError::new(&self.ca, Problem::Unusable(error.to_string())))?;
         }
-        if expired == authorities.len() {
+        if roots.is_empty() {
             return Err(TlsError::new(&self.ca, Problem::Expired));
+        }
+        for number in expired {
+            let file = self.ca.display();
+            warn!(%file, number, "an authority has expired and is left out");
         }
         Ok(roots)
     }
@@ -294,3 +301,6 @@ impl fmt::Display for TlsError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
             return;
         }
         Err(error) => {
-            info!(%address, reason = ?error.to_string(), "TLS refused");
+            info!(%address, reason = error.to_string(), "TLS refused");
             return;
         }
     };
@@ -142,7 +142,7 @@ async fn refuse(
     fault: Fault,
     host: &Host,
 ) {
-    info!(%address, identity = identity.map(Identity::as_str), code = %fault.code, reason = ?fault.reason, "refused");
+    info!(%address, identity = identity.map(Identity::as_str), code = %fault.code, reason = &*fault.reason, "refused");
     let refused = ServerEvent::ConnectionRefused(Refused::new(fault.code, fault.reason));
     let mut wire = Wire::new(tls);
     wire.queue().push_back(encode(
@@ -164,7 +164,7 @@ async fn converse(link: &mut Link, conversation: &mut Conversation, host: &Host)
         let due = if authenticated {
             keepalive.due()
         } else {
-            keepalive.due().min(authentication_due)
+            authentication_due
         };
         match link.wait(due).await {
             Wake::Received => match take_lines(link, &mut lines, conversation).await {
@@ -177,9 +177,7 @@ async fn converse(link: &mut Link, conversation: &mut Conversation, host: &Host)
                 return CloseReason::ConnectionLost.into();
             }
             Wake::Closed(reason) => return reason.into(),
-            Wake::Due if !authenticated && Instant::now() >= authentication_due => {
-                return CloseReason::AuthenticationTimeout.into();
-            }
+            Wake::Due if !authenticated => return CloseReason::AuthenticationTimeout.into(),
             Wake::Due if keepalive.may_ask() => conversation.ping(),
             Wake::Due => return CloseReason::KeepaliveTimeout.into(),
         }

@@ -173,13 +173,14 @@ impl Conversation {
 
     /// Asks for a sign of life.
     pub(super) fn ping(&mut self) {
+        self.begin_lines();
         self.answer(&ServerEvent::Ping(Empty {}));
     }
 
     /// How the stream ended, where no farewell says more.
     pub(super) fn note_end(&self, end: &io::Result<()>) {
         debug!(
-            client_id = %self.client_id, identity = %self.identity, address = %self.address,
+            client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
             ?end, "the stream ended"
         );
     }
@@ -187,7 +188,7 @@ impl Conversation {
     /// Reports the departure to the others.
     pub(super) fn depart(self, reason: CloseReason) {
         info!(
-            client_id = %self.client_id, identity = %self.identity, address = %self.address,
+            client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
             reason = %reason.code(), "closed"
         );
         match self.stage {
@@ -262,18 +263,22 @@ impl Conversation {
                 "the server has lost this client",
             ));
         };
-        let session = admission.authenticate(request.presence).await?;
-        self.stage = Stage::Authenticated(session);
-        info!(
-            client_id = %self.client_id, identity = %self.identity, address = %self.address,
-            "authenticated"
-        );
         let accepted = AuthenticationAccepted {
             client_id: self.client_id,
-            identity: self.identity.as_str().to_owned().into(),
+            identity: self.identity.as_str().into(),
             reference: request.reference,
         };
-        self.answer(&ServerEvent::AuthenticationAccepted(accepted));
+        let welcome = encode(
+            &ServerEvent::AuthenticationAccepted(accepted),
+            &self.server_id,
+            Timestamp::now(),
+        );
+        let session = admission.authenticate(request.presence, welcome).await?;
+        self.stage = Stage::Authenticated(session);
+        info!(
+            client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
+            "authenticated"
+        );
         Ok(())
     }
 
@@ -296,8 +301,8 @@ impl Conversation {
         } = rejected;
         let code = fault.code;
         debug!(
-            client_id = %self.client_id, identity = %self.identity, address = %self.address,
-            %code, reason = ?fault.reason, "refused a line"
+            client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
+            %code, reason = &*fault.reason, "refused a line"
         );
         self.answer(&ServerEvent::Error(ErrorContent::new(
             fault, event, reference,

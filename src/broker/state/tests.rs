@@ -61,6 +61,10 @@ fn filter(text: &str) -> TopicFilter {
     TopicFilter::parse(text).unwrap()
 }
 
+fn welcome() -> Frame {
+    b"welcome\n".to_vec().into()
+}
+
 fn outbox() -> Arc<Outbox> {
     Arc::new(Outbox::new(OutboxLimits {
         hard_bytes: usize::MAX,
@@ -84,6 +88,10 @@ struct World {
     batches: usize,
     /// The table in force.
     table: Arc<RoutingTable>,
+    /// The lists that the last batch brings about.
+    lists: Vec<ClientList>,
+    /// The outboxes that the last batch welcomes.
+    welcomed: Vec<Arc<Outbox>>,
 }
 
 impl World {
@@ -100,6 +108,8 @@ impl World {
             queue,
             batches: 0,
             table: Arc::default(),
+            lists: Vec::new(),
+            welcomed: Vec::new(),
         }
     }
 
@@ -124,7 +134,13 @@ impl World {
         for (outbox, reason) in effects.closed {
             outbox.close(reason);
         }
+        self.welcomed = effects
+            .welcomes
+            .into_iter()
+            .map(|(outbox, _)| outbox)
+            .collect();
         effects.presence.tell(ServerId::fresh(), now);
+        self.lists = effects.lists;
         effects.answers
     }
 
@@ -157,6 +173,7 @@ impl World {
         self.apply_and_answer(vec![Command::Authenticate {
             client_id: admitted.client_id,
             presence: true,
+            welcome: welcome(),
             reply,
         }]);
         admitted
@@ -325,10 +342,6 @@ mod model {
         RefusedAndLeft,
         Authenticated(oneshot::Receiver<()>),
         Subscription(oneshot::Receiver<Result<(), Fault>>, Result<(), Code>),
-        Roster(
-            oneshot::Receiver<Roster>,
-            Vec<(ClientId, Identity, Timestamp)>,
-        ),
     }
 
     pub(super) struct Model {
@@ -340,6 +353,9 @@ mod model {
         // Of the batch in hand.
         commands: Vec<Command>,
         expected: Vec<Expected>,
+        /// Who waits for a list, and where it goes.
+        lists: Vec<(oneshot::Receiver<()>, Arc<Outbox>)>,
+        newcomers: Vec<Arc<Outbox>>,
         news: Vec<News>,
         routes_change: bool,
         /// Outboxes of who went in it.
@@ -360,6 +376,8 @@ mod model {
                 members: BTreeMap::new(),
                 commands: Vec::new(),
                 expected: Vec::new(),
+                lists: Vec::new(),
+                newcomers: Vec::new(),
                 news: Vec::new(),
                 routes_change: false,
                 gone: Vec::new(),
@@ -523,10 +541,12 @@ mod model {
             self.commands.push(Command::Authenticate {
                 client_id,
                 presence,
+                welcome: welcome(),
                 reply,
             });
             self.expected.push(Expected::Authenticated(answer));
             let member = self.members.get_mut(&client_id).unwrap();
+            self.newcomers.push(Arc::clone(&member.outbox));
             self.news.push((
                 "client_authenticated",
                 client_id,
@@ -575,19 +595,44 @@ mod model {
             });
             let result = match &mut self.members.get_mut(&client_id).unwrap().session {
                 None => Err(Code::InternalError),
-                Some(session) if session.filters.remove(text) => {
-                    self.routes_change = true;
-                    Ok(())
+                Some(session) => {
+                    let held = session.filters.remove(text);
+                    self.routes_change |= held;
+                    held.then_some(()).ok_or(Code::NotSubscribed)
                 }
-                Some(_) => Err(Code::NotSubscribed),
             };
             self.expected.push(Expected::Subscription(answer, result));
         }
 
         fn list_clients(&mut self) {
+            let Some((client_id, member)) = self.members.last_key_value() else {
+                return;
+            };
             let (reply, answer) = oneshot::channel();
-            self.commands.push(Command::ListClients { reply });
-            self.expected.push(Expected::Roster(answer, self.roster()));
+            self.commands.push(Command::ListClients {
+                client_id: *client_id,
+                reference: None,
+                reply,
+            });
+            self.lists.push((answer, Arc::clone(&member.outbox)));
+        }
+
+        /// Whoever asked is told of the roster as it is after the batch.
+        fn check_lists(&mut self) {
+            let lists = std::mem::take(&mut self.world.lists);
+            let asked = std::mem::take(&mut self.lists);
+            assert_eq!(lists.len(), asked.len());
+            for (list, (mut received, outbox)) in lists.into_iter().zip(asked) {
+                assert!(Arc::ptr_eq(&list.outbox, &outbox));
+                let entry = |(id, member): (&ClientId, &crate::broker::presence::Member)| {
+                    (*id, member.identity.clone(), member.since)
+                };
+                let told: Vec<_> = list.roster.iter().map(entry).collect();
+                assert_eq!(told, self.roster());
+                assert!(matches!(received.try_recv(), Err(TryRecvError::Empty)));
+                list.reply.send(()).unwrap();
+                assert_eq!(received.try_recv(), Ok(()));
+            }
         }
 
         fn roster(&self) -> Vec<(ClientId, Identity, Timestamp)> {
@@ -627,6 +672,12 @@ mod model {
             );
             let expected = std::mem::take(&mut self.expected);
             assert_eq!(answers.len(), expected.len());
+            self.check_lists();
+            let newcomers: Vec<_> = std::mem::take(&mut self.newcomers);
+            assert_eq!(newcomers.len(), self.world.welcomed.len());
+            for (newcomer, welcomed) in newcomers.iter().zip(&self.world.welcomed) {
+                assert!(Arc::ptr_eq(newcomer, welcomed), "each is welcomed, once");
+            }
             let mut left = Vec::new();
             for (answer, expected) in answers.into_iter().zip(expected) {
                 match expected {
@@ -665,16 +716,6 @@ mod model {
                             received.try_recv().unwrap().map_err(|fault| fault.code),
                             result
                         );
-                    }
-                    Expected::Roster(mut received, roster) => {
-                        assert!(matches!(received.try_recv(), Err(TryRecvError::Empty)));
-                        answer.send();
-                        let told = received.try_recv().unwrap();
-                        let told: Vec<_> = told
-                            .iter()
-                            .map(|(id, member)| (*id, member.identity.clone(), member.since))
-                            .collect();
-                        assert_eq!(told, roster);
                     }
                 }
             }
@@ -923,6 +964,7 @@ fn who_comes_in_a_batch_hears_what_follows_in_it() {
         Command::Authenticate {
             client_id,
             presence: true,
+            welcome: welcome(),
             reply,
         }
     };

@@ -169,6 +169,27 @@ mod form {
     }
 
     #[test]
+    fn a_control_character_stands_in_a_string_only_escaped() {
+        // The place of the character is marked by a `?`.
+        for line in [
+            r#"{"event":"publi?sh","id":"__","content":{"topic":"a","payload":1}}"#,
+            r#"{"event":"publish","id":"_?_","content":{"topic":"a","payload":1}}"#,
+            r#"{"event":"publish","id":"__","timestamp":"?","content":{"topic":"a","payload":1}}"#,
+            r#"{"event":"publish","id":"__","content":{"topic":"a?","payload":1}}"#,
+            r#"{"event":"publish","id":"__","content":{"topic":"a","payload":"?"}}"#,
+            r#"{"event":"publish","id":"__","content":{"topic":"a","payload":{"?":1}}}"#,
+            r#"{"event":"publish","id":"__","content":{"topic":"a","payload":1,"ref":"?"}}"#,
+            r#"{"event":"publish","id":"__","content":{"topic":"a","payload":1,"x":"?"}}"#,
+            r#"{"event":"publish","id":"__","content":{"topic":"a","payload":1},"x?":1}"#,
+        ] {
+            for character in ('\0'..' ').chain(['\t']) {
+                let line = line.replace('?', &character.to_string());
+                assert_refused(&line, Code::MalformedEvent, None, None);
+            }
+        }
+    }
+
+    #[test]
     fn a_byte_order_mark_is_malformed() {
         for name in EventName::ALL {
             assert_refused(
@@ -1252,20 +1273,21 @@ fn any_mutation() -> impl Strategy<Value = Mutation> {
 }
 
 fn mutate(line: &mut Vec<u8>, mutation: &Mutation) {
-    if line.is_empty() {
+    let len = line.len();
+    if len == 0 {
         return;
     }
-    let part =
-        |at: usize, count: usize, line: &[u8]| -> Range<usize> { at..(at + count).min(line.len()) };
+    let part = |at: Index, count: usize| -> Range<usize> {
+        let start = at.index(len);
+        start..(start + count).min(len)
+    };
     match *mutation {
-        Mutation::Set(at, byte) => line[at.index(line.len())] = byte,
-        Mutation::Flip(at, bit) => line[at.index(line.len())] ^= 1 << bit,
-        Mutation::Insert(at, byte) => line.insert(at.index(line.len()), byte),
-        Mutation::Delete(at, count) => {
-            drop(line.drain(part(at.index(line.len()), count, line)));
-        }
+        Mutation::Set(at, byte) => line[at.index(len)] = byte,
+        Mutation::Flip(at, bit) => line[at.index(len)] ^= 1 << bit,
+        Mutation::Insert(at, byte) => line.insert(at.index(len), byte),
+        Mutation::Delete(at, count) => drop(line.drain(part(at, count))),
         Mutation::Repeat(at, count) => {
-            let part = part(at.index(line.len()), count, line);
+            let part = part(at, count);
             let copy = line[part.clone()].to_vec();
             line.splice(part.end..part.end, copy);
         }

@@ -1,0 +1,289 @@
+//! What the documents say of flags and of each other's places is so.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed unwrap is what a test is for, also in its helpers"
+)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use clap::CommandFactory;
+use tidings::cli::Cli;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A flag of `tidings serve` as it is told by `--help`.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Flag {
+    long: String,
+    environment: String,
+    /// `None` where it has none, or where it is a switch.
+    default: Option<String>,
+}
+
+fn serve_flags() -> Vec<Flag> {
+    let cli = Cli::command();
+    let serve = cli.find_subcommand("serve").unwrap();
+    serve
+        .get_arguments()
+        .map(|flag| {
+            let long = flag
+                .get_long()
+                .expect("every flag of serve has a long form")
+                .to_owned();
+            let environment = flag
+                .get_env()
+                .unwrap_or_else(|| panic!("--{long} has no variable"));
+            let default = flag
+                .get_default_values()
+                .first()
+                .filter(|_| flag.get_action().takes_values());
+            Flag {
+                environment: environment.to_str().unwrap().to_owned(),
+                default: default.map(|default| default.to_str().unwrap().to_owned()),
+                long,
+            }
+        })
+        .collect()
+}
+
+/// The binary says no more and no less than what the tests below look for in the documents.
+#[test]
+fn help_tells_every_flag() {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .args(["serve", "--help"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let help = String::from_utf8(output.stdout).unwrap();
+    let told: BTreeSet<&str> = help
+        .lines()
+        .filter_map(|line| {
+            line.trim_start()
+                .split_once("--")
+                .filter(|(short, _)| short.len() <= 4)
+        })
+        .filter(|(short, _)| short.is_empty() || short.ends_with(", "))
+        .map(|(_, long)| {
+            long.split(|c: char| !c.is_alphanumeric() && c != '-')
+                .next()
+                .unwrap()
+        })
+        .collect();
+    let flags = serve_flags();
+    let known: BTreeSet<&str> = flags
+        .iter()
+        .map(|flag| flag.long.as_str())
+        .chain(["help"])
+        .collect();
+    assert_eq!(told, known);
+    for flag in flags {
+        assert!(
+            help.contains(&format!("[env: {}", flag.environment)),
+            "{flag:?}"
+        );
+        if let Some(default) = flag.default {
+            assert!(
+                help.contains(&format!("[default: {default}]")),
+                "--{} {default}",
+                flag.long
+            );
+        }
+    }
+}
+
+/// What `flag` lacks in a document that has a table row for every flag.
+fn missing<'a>(document: &str, flag: &'a Flag) -> Vec<&'a str> {
+    let quoted = |text: &str| format!("`{text}`");
+    // `--listen` and `--listen ADDR:PORT` are both the flag, `--listener` is not.
+    let names = [format!("`--{}`", flag.long), format!("`--{} ", flag.long)];
+    let rows: Vec<&str> = document
+        .lines()
+        .filter(|line| line.starts_with('|') && names.iter().any(|name| line.contains(name)))
+        .collect();
+    if rows.is_empty() {
+        return vec!["a row"];
+    }
+    let stands = |text: &str| rows.iter().any(|row| row.contains(&quoted(text)));
+    let mut missing = Vec::new();
+    if !stands(&flag.environment) {
+        missing.push("its variable");
+    }
+    if flag
+        .default
+        .as_deref()
+        .is_some_and(|default| !stands(default))
+    {
+        missing.push("its default");
+    }
+    missing
+}
+
+#[test]
+fn operations_tells_every_flag_with_its_default_and_variable() {
+    let document = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    for flag in serve_flags() {
+        let missing = missing(&document, &flag);
+        assert!(
+            missing.is_empty(),
+            "docs/operations.md lacks {missing:?} of {flag:?}"
+        );
+    }
+    // Nor does it tell of variables that nobody reads.
+    let known: BTreeSet<String> = Cli::command()
+        .get_subcommands()
+        .flat_map(|command| command.get_arguments())
+        .filter_map(|flag| Some(flag.get_env()?.to_str()?.to_owned()))
+        .collect();
+    let words =
+        document.split(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_');
+    for variable in words.filter(|word| word.starts_with("TIDINGS_") && *word != "TIDINGS_") {
+        assert!(known.contains(variable), "{variable} is read by nobody");
+    }
+}
+
+/// Every document that people read as a page.
+fn documents() -> Vec<PathBuf> {
+    let mut found = vec![root().join("README.md"), root().join("certs/README.md")];
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// The lines of a document that are text: no blocks of code.
+fn prose(document: &str) -> impl Iterator<Item = &str> {
+    let mut in_block = false;
+    document.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        in_block ^= is_fence;
+        !is_fence && !in_block
+    })
+}
+
+/// Targets of `[text](target)` and `[text]: target`.
+fn links(document: &str) -> Vec<&str> {
+    let mut links = Vec::new();
+    for line in prose(document) {
+        let inline = line
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        links.extend(inline);
+        let reference = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once("]: "));
+        links.extend(reference.map(|(_, target)| target.trim()));
+    }
+    links
+}
+
+/// The places within a document that a link can name, as code hosts make them.
+fn anchors(document: &str) -> BTreeSet<String> {
+    let heading = |line: &str| {
+        Some(
+            line.trim_start_matches('#')
+                .strip_prefix(' ')?
+                .trim()
+                .to_lowercase(),
+        )
+    };
+    let slug = |heading: String| -> String {
+        let kept = heading
+            .chars()
+            .filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    prose(document)
+        .filter(|line| line.starts_with('#'))
+        .filter_map(heading)
+        .map(slug)
+        .collect()
+}
+
+/// What is wrong with one link that stands in the document at `path`.
+fn fault(path: &Path, document: &str, link: &str) -> Option<String> {
+    if link.contains("://") || link.starts_with("mailto:") {
+        return None;
+    }
+    let (file, anchor) = match link.split_once('#') {
+        Some((file, anchor)) => (file, Some(anchor)),
+        None => (link, None),
+    };
+    let target = path.parent().unwrap().join(file);
+    if !file.is_empty() && !target.exists() {
+        return Some(format!("{}: no file is at {link}", path.display()));
+    }
+    let anchor = anchor?;
+    let text = if file.is_empty() {
+        document.to_owned()
+    } else {
+        fs::read_to_string(target).ok()?
+    };
+    (!anchors(&text).contains(anchor))
+        .then(|| format!("{}: no heading is at {link}", path.display()))
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let faults: Vec<String> = documents()
+        .iter()
+        .flat_map(|path| {
+            let document = fs::read_to_string(path)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            links(&document)
+                .into_iter()
+                .filter_map(|link| fault(path, &document, link))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn the_reader_of_the_documents_sees_what_is_wrong() {
+    let flag = |default: Option<&str>| Flag {
+        long: "listen".to_owned(),
+        environment: "TIDINGS_LISTEN".to_owned(),
+        default: default.map(str::to_owned),
+    };
+    let row = "| `--listen ADDR:PORT` | `TIDINGS_LISTEN` | `127.0.0.1:4433` | where |";
+    let none: [&str; 0] = [];
+    assert_eq!(missing(row, &flag(Some("127.0.0.1:4433"))), none);
+    assert_eq!(missing(row, &flag(None)), none);
+    assert_eq!(missing(row, &flag(Some("0"))), ["its default"]);
+    assert_eq!(missing("| `--listen` | x |", &flag(None)), ["its variable"]);
+    assert_eq!(missing("| `--listener` | x |", &flag(None)), ["a row"]);
+    assert_eq!(
+        missing("`--listen` `TIDINGS_LISTEN`", &flag(None)),
+        ["a row"]
+    );
+
+    let document =
+        "# A `b` c, d\n[x](#a-b-c-d) [y](#nowhere)\n```\n[z](none.md)\n```\n[w]: none.md\n";
+    assert_eq!(links(document), ["#a-b-c-d", "#nowhere", "none.md"]);
+    let path = root().join("docs/sample.md");
+    let faults: Vec<_> = links(document)
+        .into_iter()
+        .filter_map(|link| fault(&path, document, link))
+        .collect();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert_eq!(fault(&path, document, "../Cargo.toml"), None);
+    assert_eq!(fault(&path, document, "https://example.com/none.md"), None);
+}

@@ -1,0 +1,28 @@
+//! The real binary over real TLS, as its users meet it.
+//!
+//! Every test starts its own broker on a port of its own, with certificates made for it, and waits
+//! for what it wants to see: a line, an end, an exit. Nothing waits for time to pass, and whatever
+//! does not come within a deadline fails the test.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed unwrap is what a test is for, also in the harness"
+)]
+#![allow(
+    clippy::disallowed_types,
+    reason = "the deadlines are for other processes, which follow the real clock"
+)]
+
+mod support;
+
+mod cli;
+mod delivery;
+mod dev;
+mod hostile;
+mod presence;
+mod python;
+mod refusals;
+mod s_client;
+mod slow;
+mod systemd;

@@ -1,0 +1,109 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::Resumption,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tempfile::TempDir;
+use tidings::security::issue::{Authority, CertificateRequest, IssuedFiles};
+
+/// The two files of one certificate.
+pub(crate) type Files = IssuedFiles;
+
+/// A CA of its own, a server's certificate for this machine, and clients as they are asked for: in
+/// a folder as `tidings certs init` lays it out, gone with the test.
+pub(crate) struct Certificates {
+    folder: TempDir,
+    pub(crate) authority: Authority,
+    /// Two threads may ask for the same client.
+    issuing: Mutex<()>,
+}
+
+impl Certificates {
+    pub(crate) fn new() -> Self {
+        let certificates = Self {
+            folder: tempfile::tempdir().unwrap(),
+            authority: Authority::generate("tests").unwrap(),
+            issuing: Mutex::default(),
+        };
+        fs::write(certificates.ca(), certificates.authority.certificate_pem()).unwrap();
+        certificates.issue("server", &Self::server_request());
+        certificates
+    }
+
+    /// For `localhost` and `127.0.0.1`.
+    pub(crate) fn server_request() -> CertificateRequest {
+        let mut request = CertificateRequest::server("localhost");
+        request.ips.push([127, 0, 0, 1].into());
+        request
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.folder().join("ca.crt")
+    }
+
+    /// The files of `name`, made or not.
+    pub(crate) fn files(&self, name: &str) -> Files {
+        Files {
+            certificate: self.folder().join(format!("{name}.crt")),
+            key: self.folder().join(format!("{name}.key")),
+        }
+    }
+
+    /// A certificate as asked, whatever the broker will think of it.
+    pub(crate) fn issue(&self, name: &str, request: &CertificateRequest) -> Files {
+        let files = self.files(name);
+        self.authority
+            .issue(request)
+            .unwrap()
+            .write(&files)
+            .unwrap();
+        files
+    }
+
+    /// The certificate of the client `name`, made when it is asked for first.
+    pub(crate) fn client(&self, name: &str) -> Files {
+        let _issuing = self.issuing.lock().unwrap();
+        let files = self.files(name);
+        if files.certificate.exists() {
+            return files;
+        }
+        self.issue(name, &CertificateRequest::client(name))
+    }
+
+    /// TLS of the client `name`.
+    pub(crate) fn tls(&self, name: &str) -> Arc<ClientConfig> {
+        tls_of(&self.ca(), Some(&self.client(name)))
+    }
+}
+
+/// A client's TLS out of any files: unlike the library's, it takes what the broker must refuse.
+pub(crate) fn tls_of(ca: &Path, files: Option<&Files>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(ca).unwrap() {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let mut config = match files {
+        None => builder.with_no_client_auth(),
+        Some(files) => {
+            let chain = CertificateDer::pem_file_iter(&files.certificate)
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap();
+            let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
+}
