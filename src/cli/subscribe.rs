@@ -82,9 +82,10 @@ impl Subscribe {
             .map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let client = Client::connect(options).await?;
         let mut subscription = client.subscribe_all(&self.topics).await?;
-        self.say(format_args!("subscribed at {}", self.connect.server()));
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        // Only now: who is told that it runs may end it.
+        self.say(format_args!("subscribed at {}", self.connect.server()));
         let mut printed = Printer::default();
         let mut watched = client.clone();
         loop {

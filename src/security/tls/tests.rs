@@ -112,11 +112,7 @@ fn refuses_each_kind_of_wrong_client_with_a_reason_of_its_own() {
     let cases = [
         (&other, client(), "UnknownIssuer"),
         (&authority, of_purpose(Purpose::Server), "InvalidPurpose"),
-        (
-            &authority,
-            of_purpose(Purpose::Unstated),
-            "Other",
-        ),
+        (&authority, of_purpose(Purpose::Unstated), "Other"),
         (&authority, of_time(now - day, now - day / 2), "Expired"),
         (&authority, of_time(now + day, now + day * 2), "NotValidYet"),
     ];
