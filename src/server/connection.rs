@@ -50,7 +50,7 @@ impl Host {
         Self {
             sockets: Arc::new(Semaphore::new(settings.sockets_max)),
             handshakes: (settings.handshakes_max > 0)
-                .then(|| Semaphore::new(settings.handshakes_max)),
+                .then(|| Semaphore::new(settings.handshakes_max.min(Semaphore::MAX_PERMITS))),
             settings,
             registry,
         }
