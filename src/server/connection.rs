@@ -206,7 +206,7 @@ async fn take_lines(
     }
     conversation.end_lines();
     let taken = received.len() - rest.len();
-    link.wire.consume(taken);
+    link.consume(taken);
     flow.map_continue(|()| heard)
 }
 

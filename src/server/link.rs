@@ -12,6 +12,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::wire::Wire;
 use crate::{broker::Outbox, protocol::CloseReason};
 
+/// Bytes that a task reads before it lets others run. A publisher that went on while there is input
+/// would fill every outbox before any receiver had its turn; this way its input waits in its socket.
+const READ_TURN_BYTES: usize = 64 * 1024;
+
+/// Bytes that a task writes before it lets others run: enough for full records, and little beside
+/// what may wait in the outboxes of those whose turn it is not.
+const WRITE_TURN_BYTES: usize = 256 * 1024;
+
 /// How often a client that does not take what was written for it is looked at.
 const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -21,6 +29,9 @@ pub(super) struct Link {
     pub(super) wire: Wire,
     outbox: Arc<Outbox>,
     timer: Pin<Box<Sleep>>,
+    /// Bytes read and written since the task last let others run.
+    read: usize,
+    written: usize,
 }
 
 /// What a connection's task is woken for.
@@ -42,13 +53,37 @@ impl Link {
             wire,
             outbox,
             timer: Box::pin(sleep_until(Instant::now())),
+            read: 0,
+            written: 0,
         }
     }
 
     /// Writes and waits, until there is something to do or `due` has come. Can be cancelled at any
     /// point without losing a byte.
     pub(super) async fn wait(&mut self, due: Instant) -> Wake {
-        poll_fn(|cx| self.poll_wake(cx, due)).await
+        poll_fn(|cx| {
+            if self.read >= READ_TURN_BYTES || self.written >= WRITE_TURN_BYTES {
+                cx.waker().wake_by_ref();
+                return self.end_turn();
+            }
+            match self.poll_wake(cx, due) {
+                Poll::Ready(wake) => Poll::Ready(wake),
+                Poll::Pending => self.end_turn(),
+            }
+        })
+        .await
+    }
+
+    /// Lets others run.
+    fn end_turn(&mut self) -> Poll<Wake> {
+        (self.read, self.written) = (0, 0);
+        Poll::Pending
+    }
+
+    /// Takes what has been made use of off what has come.
+    pub(super) fn consume(&mut self, bytes: usize) {
+        self.read += bytes;
+        self.wire.consume(bytes);
     }
 
     /// The bytes that have come, and the outbox that their answers go to.
@@ -108,7 +143,14 @@ impl Link {
             }
             match ready!(self.wire.poll_send(cx)) {
                 Ok(0) => {}
-                Ok(bytes) => self.outbox.written(bytes),
+                Ok(bytes) => {
+                    self.outbox.written(bytes);
+                    self.written += bytes;
+                    if self.written >= WRITE_TURN_BYTES {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
                 Err(error) => return Poll::Ready(Wake::Ended(Err(error))),
             }
         }

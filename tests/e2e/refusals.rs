@@ -680,8 +680,8 @@ fn server_shutting_down_is_told_to_everyone_after_what_is_queued() {
         let mut busy = broker.deaf_client("busy");
         busy.send(&subscribe("news"));
         busy.expect("subscribed");
-        // Half a megabyte that it has not read when the end comes.
-        let payload = format!("\"{}\"", "x".repeat(1000));
+        // Six megabytes that it has not read when the end comes: more than the kernel takes.
+        let payload = format!("\"{}\"", "x".repeat(12_000));
         for number in 0..500 {
             quiet.send(&publish_ref("news", &payload, &number.to_string()));
             quiet.expect("published");
