@@ -9,6 +9,9 @@ use tokio::time::Instant;
 
 use crate::protocol::{CloseReason, Frame};
 
+/// How long a client that takes nothing still counts as one that does.
+const PROGRESS_TIME: Duration = Duration::from_millis(50);
+
 /// What waits for one client: frames that any task may push and the client's own task takes.
 ///
 /// Bounded in bytes, counted from the push until the socket has taken them. A push never waits: at
@@ -43,6 +46,8 @@ struct Inner {
     /// Bytes in `queue`, and those taken but not yet written.
     bytes: usize,
     over_soft_since: Option<Instant>,
+    /// When the socket last took something while the outbox was over its soft limit.
+    last_progress: Option<Instant>,
     closed: Option<CloseReason>,
     waker: Option<Waker>,
     /// Whether `waker` waits for frames too, and not for the close alone.
@@ -176,7 +181,25 @@ impl Outbox {
         inner.bytes = inner.bytes.saturating_sub(bytes);
         if inner.bytes <= self.limits.soft_bytes {
             inner.over_soft_since = None;
+            inner.last_progress = None;
+        } else {
+            inner.last_progress = Some(Instant::now());
         }
+    }
+
+    /// Whether the client is on its way to the hard limit although it takes what it can: a publisher
+    /// with much more to say does well to wait a little. For a client that takes nothing, waiting
+    /// would not help, and for one that stays behind the soft limit's time ends it.
+    #[must_use]
+    pub fn is_catching_up(&self) -> bool {
+        let inner = self.lock();
+        let is_crowded = inner.bytes > self.limits.soft_bytes.max(self.limits.hard_bytes / 2);
+        is_crowded
+            && inner.closed.is_none()
+            && inner
+                .last_progress
+                .max(inner.over_soft_since)
+                .is_some_and(|since| since.elapsed() < PROGRESS_TIME)
     }
 
     /// Whether more waits than a client should leave waiting: time to take no more requests from
@@ -332,6 +355,21 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         outbox.check_stall();
         assert_eq!(outbox.closed(), Some(CloseReason::SlowConsumer));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tells_who_is_behind_and_still_reads() {
+        let outbox = Outbox::new(LIMITS);
+        assert!(outbox.push(frame(60)));
+        assert!(outbox.push(frame(30)));
+        assert!(outbox.is_catching_up(), "it has had no time yet");
+        tokio::time::advance(PROGRESS_TIME).await;
+        assert!(!outbox.is_catching_up(), "it takes nothing");
+        assert_eq!(take(&outbox), Poll::Ready(Ok(90)));
+        outbox.written(30);
+        assert!(outbox.is_catching_up());
+        outbox.written(30);
+        assert!(!outbox.is_catching_up(), "it is no longer behind");
     }
 
     #[tokio::test(start_paused = true)]

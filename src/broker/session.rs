@@ -131,6 +131,17 @@ impl Session {
         }
     }
 
+    /// One who receives what was published last and is far behind, but reads. A session that has
+    /// much more to publish does well to wait a little for it.
+    #[must_use]
+    pub fn receiver_catching_up(&self) -> Option<Arc<Outbox>> {
+        let receivers = &self.run.as_ref()?.receivers;
+        let behind = receivers
+            .iter()
+            .find(|receiver| receiver.outbox.is_catching_up())?;
+        Some(Arc::clone(&behind.outbox))
+    }
+
     fn new_run(&self, topic: &Topic<'_>, table: &Guard<Arc<RoutingTable>>) -> Run {
         let topic = topic.to_owned();
         Run {

@@ -32,6 +32,10 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for a peer that is known not to read.
 const STALLED_FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a task works on lines before it lets others run: a line can be costly, as a publish is
+/// where many thousand wildcard filters have to be looked at.
+const TURN_TIME: Duration = Duration::from_millis(2);
+
 /// Pings that may go unanswered.
 const UNANSWERED_PINGS_MAX: u32 = 2;
 
@@ -68,7 +72,12 @@ pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
     let tls = match handshake(tcp, host).await {
         Ok(tls) => tls,
         // A look whether the port is open is no attempt to get in.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+            ) =>
+        {
             debug!(%address, "gone before TLS was done");
             return;
         }
@@ -192,6 +201,7 @@ async fn take_lines(
     lines: &mut LineSplitter,
     conversation: &mut Conversation,
 ) -> ControlFlow<Farewell, usize> {
+    let turn_ends = Instant::now() + TURN_TIME;
     let (mut heard, mut flow) = (0, ControlFlow::Continue(()));
     let (received, outbox) = link.received();
     let mut rest = received;
@@ -199,7 +209,7 @@ async fn take_lines(
     while let Some(line) = lines.next_line(&mut rest) {
         flow = conversation.hear(line).await;
         heard += 1;
-        if flow.is_break() || outbox.is_over_soft_limit() {
+        if flow.is_break() || outbox.is_over_soft_limit() || Instant::now() >= turn_ends {
             break;
         }
         lines.set_line_bytes_max(conversation.line_bytes_max());
@@ -207,6 +217,14 @@ async fn take_lines(
     conversation.end_lines();
     let taken = received.len() - rest.len();
     link.consume(taken);
+    if Instant::now() >= turn_ends {
+        link.end_turn_soon();
+    }
+    if link.has_read_its_turn()
+        && let Some(receiver) = conversation.receiver_catching_up()
+    {
+        link.pause_reading(receiver);
+    }
     flow.map_continue(|()| heard)
 }
 

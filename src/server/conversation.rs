@@ -140,6 +140,14 @@ impl Conversation {
         }
     }
 
+    /// See [`Session::receiver_catching_up`].
+    pub(super) fn receiver_catching_up(&self) -> Option<Arc<Outbox>> {
+        match &self.stage {
+            Stage::Authenticated(session) => session.receiver_catching_up(),
+            Stage::Admitted(_) | Stage::Broken => None,
+        }
+    }
+
     /// Takes one line and answers it.
     pub(super) async fn hear(&mut self, line: Result<&[u8], LineTooLong>) -> ControlFlow<Farewell> {
         let flow = self.take(line).await;

@@ -20,6 +20,14 @@ const READ_TURN_BYTES: usize = 64 * 1024;
 /// what may wait in the outboxes of those whose turn it is not.
 const WRITE_TURN_BYTES: usize = 256 * 1024;
 
+/// The longest pause of a publisher, after each turn of reading, for a receiver that is far behind and
+/// catching up. It bounds what a slow receiver can cost a publisher: 64 KiB every 50 ms still go on,
+/// and a receiver that stays behind is closed after the soft limit's time.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+
+/// How often a pausing publisher looks whether the receiver has caught up.
+const PAUSE_CHECK_INTERVAL: Duration = Duration::from_millis(1);
+
 /// How often a client that does not take what was written for it is looked at.
 const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -32,6 +40,14 @@ pub(super) struct Link {
     /// Bytes read and written since the task last let others run.
     read: usize,
     written: usize,
+    pause: Option<Pause>,
+}
+
+/// Reading waits for a receiver of what was read.
+#[derive(Debug)]
+struct Pause {
+    receiver: Arc<Outbox>,
+    until: Instant,
 }
 
 /// What a connection's task is woken for.
@@ -55,6 +71,7 @@ impl Link {
             timer: Box::pin(sleep_until(Instant::now())),
             read: 0,
             written: 0,
+            pause: None,
         }
     }
 
@@ -62,7 +79,7 @@ impl Link {
     /// point without losing a byte.
     pub(super) async fn wait(&mut self, due: Instant) -> Wake {
         poll_fn(|cx| {
-            if self.read >= READ_TURN_BYTES || self.written >= WRITE_TURN_BYTES {
+            if self.has_read_its_turn() || self.written >= WRITE_TURN_BYTES {
                 cx.waker().wake_by_ref();
                 return self.end_turn();
             }
@@ -72,6 +89,29 @@ impl Link {
             }
         })
         .await
+    }
+
+    /// Whether so much was read in one go that others should have their turn.
+    pub(super) const fn has_read_its_turn(&self) -> bool {
+        self.read >= READ_TURN_BYTES
+    }
+
+    /// Lets others run before anything more is read.
+    pub(super) const fn end_turn_soon(&mut self) {
+        self.read = READ_TURN_BYTES;
+    }
+
+    /// Reads no more until `receiver` has caught up, or for [`PAUSE_MAX`].
+    pub(super) fn pause_reading(&mut self, receiver: Arc<Outbox>) {
+        let until = Instant::now() + PAUSE_MAX;
+        self.pause = Some(Pause { receiver, until });
+    }
+
+    fn is_paused(&mut self) -> bool {
+        let is_over =
+            |pause: &mut Pause| Instant::now() >= pause.until || !pause.receiver.is_catching_up();
+        self.pause.take_if(is_over);
+        self.pause.is_some()
     }
 
     /// Lets others run.
@@ -111,8 +151,11 @@ impl Link {
             }
             Poll::Pending => {}
         }
-        // While much waits for the client, its requests wait too: their answers would add to it.
-        if !self.outbox.is_over_soft_limit() {
+        if self.is_paused() {
+            look_again = look_again.min(Instant::now() + PAUSE_CHECK_INTERVAL);
+        } else if !self.outbox.is_over_soft_limit() {
+            // While much waits for the client itself, its requests wait too: their answers would
+            // add to it.
             match self.wire.poll_receive(cx) {
                 Poll::Ready(Ok(true)) => return Poll::Ready(Wake::Received),
                 Poll::Ready(Ok(false)) => return Poll::Ready(Wake::Ended(Ok(()))),
@@ -120,17 +163,13 @@ impl Link {
                 Poll::Pending => {}
             }
         }
-        loop {
-            ready!(self.poll_timer(cx, look_again));
-            if Instant::now() >= due {
-                return Poll::Ready(Wake::Due);
-            }
-            self.outbox.check_stall();
-            if let Some(CloseReason::SlowConsumer) = self.outbox.closed() {
-                return Poll::Ready(Wake::Closed(CloseReason::SlowConsumer));
-            }
-            look_again = due.min(Instant::now() + STALL_CHECK_INTERVAL);
+        ready!(self.poll_timer(cx, look_again));
+        if Instant::now() >= due {
+            return Poll::Ready(Wake::Due);
         }
+        // Time to look at all of it again.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Moves frames from the outbox to the wire until one of them has no more to give or take.

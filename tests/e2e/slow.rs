@@ -169,3 +169,64 @@ fn who_only_asks_and_never_reads_is_cut_or_kept_waiting_and_memory_is_bounded() 
             .all(|l| l.event() == "client_disconnected")
     );
 }
+
+/// Messages of a KiB, as fast as they can be sent, to so many readers.
+const FLOOD: usize = 15_000;
+const READERS: usize = 8;
+
+#[test]
+fn heavy_a_flood_is_slowed_down_to_what_its_receivers_take() {
+    // Less than the sockets hold, so that the outboxes come into play.
+    let limits = [
+        "--outbox-bytes-max",
+        "262144",
+        "--outbox-bytes-soft",
+        "65536",
+    ];
+    let broker = Broker::with(&limits);
+    let mut readers: Vec<_> = (0..READERS)
+        .map(|number| {
+            let mut reader = broker.deaf_client(&format!("reader{number}"));
+            // A small window: what is not read soon waits in the broker.
+            socket2::SockRef::from(reader.socket())
+                .set_recv_buffer_size(64 * 1024)
+                .unwrap();
+            reader.send(&subscribe("flood/#"));
+            reader.expect("subscribed");
+            reader
+        })
+        .collect();
+    let mut publisher = broker.deaf_client("publisher");
+    // Nobody counts what is on its way: the broker takes it in faster than anyone here reads it.
+    let flooding = thread::spawn(move || {
+        let filling = "x".repeat(900);
+        let mut lines = String::new();
+        for number in 0..FLOOD {
+            let payload = format!(r#"{{"number":{number},"filling":"{filling}"}}"#);
+            lines += &publish("flood/water", &payload);
+            lines.push('\n');
+            if lines.len() > 256 * 1024 {
+                publisher.send_bytes(lines.as_bytes()).unwrap();
+                lines.clear();
+            }
+        }
+        publisher.send_bytes(lines.as_bytes()).unwrap();
+        publisher
+    });
+    let reading = readers.drain(..).map(|mut reader| {
+        thread::spawn(move || {
+            for number in 0..FLOOD {
+                // Taking each apart makes the readers slower than the broker.
+                let message = reader.expect("message");
+                assert_eq!(message.content()["payload"]["number"], number);
+            }
+            assert_eq!(list_of(&reader.fence()), [""; 0], "each number once");
+        })
+    });
+    // All at once, not one after the other.
+    let reading: Vec<_> = reading.collect();
+    for reader in reading {
+        reader.join().unwrap();
+    }
+    flooding.join().unwrap();
+}
