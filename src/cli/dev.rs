@@ -37,7 +37,7 @@ pub(super) fn lines_to_paste(address: SocketAddr) -> anyhow::Result<String> {
         "{program} pub --server {server} --certs {folder} --as bob --topic hello/world --message '\"good tidings\"'\n"
     ));
     lines.push_str(&format!(
-        "{{ printf '%s\\n' '{}' '{}'; cat; }} | openssl s_client -quiet -verify_quiet -verify_return_error -verify_hostname localhost -connect {server} -CAfile {folder}/ca.crt -cert {folder}/bob.crt -key {folder}/bob.key\n",
+        "{{ printf '%s\\n' '{}' '{}'; cat; }} | openssl s_client -quiet -noservername -verify_quiet -verify_return_error -verify_hostname localhost -connect {server} -CAfile {folder}/ca.crt -cert {folder}/bob.crt -key {folder}/bob.key\n",
         r#"{"event":"request_authentication","id":"__"}"#,
         r##"{"event":"subscribe","id":"__","content":{"topic":"hello/#"}}"##,
     ));

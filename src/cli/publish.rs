@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -140,36 +140,70 @@ impl Publish {
 
     /// Keeps a bounded number of lines on their way, and names every one that was refused.
     async fn publish_lines(&self, client: &Client) -> anyhow::Result<()> {
-        let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
         let mut tally = Tally::new(self.quiet);
+        let outcome = self.stream_lines(client, &mut tally).await;
+        tally.finish();
+        outcome?;
+        if tally.refused > 0 {
+            return Err(Told(Exit::Failure).into());
+        }
+        Ok(())
+    }
+
+    /// Reads lines and answers as they come, whichever comes first.
+    async fn stream_lines(&self, client: &Client, tally: &mut Tally) -> anyhow::Result<()> {
+        let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
         let mut window: VecDeque<(u64, Pending<Receipt>)> = VecDeque::with_capacity(WINDOW);
-        let mut number = 0;
-        while let Some(line) = lines
-            .next_segment()
-            .await
-            .context("cannot read standard input")?
-        {
-            number += 1;
-            let line = line.strip_suffix(b"\r").unwrap_or(&line);
-            if line.is_empty() {
-                continue;
+        let (mut number, mut at_end) = (0, false);
+        while !at_end || !window.is_empty() {
+            tokio::select! {
+                line = lines.next_segment(), if !at_end && window.len() < WINDOW => {
+                    let Some(line) = line.context("cannot read standard input")? else {
+                        at_end = true;
+                        continue;
+                    };
+                    number += 1;
+                    match self.line_payload(&line) {
+                        Ok(Some(payload)) => {
+                            match client.start_publish(&self.topic, payload).await {
+                                Ok(pending) => window.push_back((number, pending)),
+                                Err(_) => bail!("line {number} was not sent: {}", client.ended().await),
+                            }
+                        }
+                        Ok(None) => {}
+                        Err(error) => tally.refused(number, &error.to_string()),
+                    }
+                }
+                (number, answer) = first_answer(&mut window), if !window.is_empty() => {
+                    window.pop_front();
+                    tally.answered(number, answer)?;
+                }
+                error = client.ended(), if window.is_empty() => {
+                    bail!("cannot go on after line {number}: {error}");
+                }
             }
-            let Ok(text) = std::str::from_utf8(line) else {
-                tally.refused(number, "it is not UTF-8");
-                continue;
-            };
-            if window.len() == WINDOW
-                && let Some((number, pending)) = window.pop_front()
-            {
-                tally.answered(number, pending.wait().await)?;
-            }
-            let payload = self.payload(text)?;
-            window.push_back((number, client.start_publish(&self.topic, payload).await?));
         }
-        for (number, pending) in window {
-            tally.answered(number, pending.wait().await)?;
+        Ok(())
+    }
+
+    /// `None` for an empty line.
+    fn line_payload(&self, line: &[u8]) -> anyhow::Result<Option<Box<RawValue>>> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return Ok(None);
         }
-        tally.finish()
+        let text = std::str::from_utf8(line).context("it is not UTF-8")?;
+        Ok(Some(self.payload(text)?))
+    }
+}
+
+/// Waits for the answer that is due first. Can be cancelled and taken up again.
+async fn first_answer(
+    window: &mut VecDeque<(u64, Pending<Receipt>)>,
+) -> (u64, Result<Receipt, Error>) {
+    match window.front_mut() {
+        Some((number, pending)) => (*number, pending.wait().await),
+        None => std::future::pending().await,
     }
 }
 
@@ -228,22 +262,18 @@ impl Tally {
     }
 
     /// Counts an answer. An error only where no more answers can come.
-    fn answered(&mut self, line: u64, answer: Result<Receipt, Error>) -> Result<(), Error> {
+    fn answered(&mut self, line: u64, answer: Result<Receipt, Error>) -> anyhow::Result<()> {
         match answer {
             Ok(_) => {
                 self.accepted += 1;
                 self.progress.inc(1);
-                Ok(())
             }
             Err(error @ (Error::Rejected(_) | Error::LineTooLong { .. })) => {
                 self.refused(line, &error.to_string());
-                Ok(())
             }
-            Err(error) => {
-                self.refused(line, &error.to_string());
-                Err(error)
-            }
+            Err(error) => bail!("line {line} and those after it were not acknowledged: {error}"),
         }
+        Ok(())
     }
 
     fn refused(&mut self, line: u64, why: &str) {
@@ -252,17 +282,13 @@ impl Tally {
             .suspend(|| eprintln!("tidings: line {line} was not accepted: {why}"));
     }
 
-    fn finish(self) -> anyhow::Result<()> {
+    fn finish(&self) {
         self.progress.finish_and_clear();
-        let Self {
-            accepted, refused, ..
-        } = self;
         if !self.quiet {
-            eprintln!("tidings: {accepted} lines accepted, {refused} refused");
+            eprintln!(
+                "tidings: {} lines accepted, {} refused",
+                self.accepted, self.refused
+            );
         }
-        if refused > 0 {
-            return Err(Told(Exit::Failure).into());
-        }
-        Ok(())
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut flags = self.flags;
-        log::start(&flags.log, flags.log_format)?;
+        let log = log::start(&flags.log, flags.log_format)?;
         if flags.dev {
             let folder = dev::certificates()?;
             flags.ca.get_or_insert_with(|| folder.ca());
@@ -52,7 +52,13 @@ impl Serve {
             .enable_all()
             .build()
             .context("cannot start the runtime")?;
-        let outcome = runtime.block_on(serve(settings, flags.dev, flags.ready_file.as_deref()));
+        let serving = serve(settings, flags.dev, flags.ready_file.as_deref());
+        let outcome = runtime.block_on(async {
+            tokio::select! {
+                outcome = serving => outcome,
+                () = log.tell_losses() => Ok(()),
+            }
+        });
         runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
         outcome
     }

@@ -1,5 +1,6 @@
 use std::{
-    io::{self, Write},
+    borrow::Cow,
+    io::{self, IsTerminal, Write},
     time::Duration,
 };
 
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::{
     client::{Client, Connectivity, Delivery, Error, Message, Reconnect},
+    security::turns_direction,
     topic::TopicFilter,
 };
 
@@ -86,7 +88,7 @@ impl Subscribe {
         let mut terminate = signal(SignalKind::terminate())?;
         // Only now: who is told that it runs may end it.
         self.say(format_args!("subscribed at {}", self.connect.server()));
-        let mut printed = Printer::default();
+        let mut printed = Printer::new();
         let mut watched = client.clone();
         loop {
             tokio::select! {
@@ -115,7 +117,14 @@ impl Subscribe {
                 }
                 () = signalled(&mut interrupt, &mut terminate) => {
                     printed.flush()?;
-                    client.close().await?;
+                    // There is nobody to take leave of while the connection is lost, and who asks
+                    // twice does not want to wait.
+                    if client.me().is_some() {
+                        tokio::select! {
+                            closed = client.close() => closed?,
+                            () = signalled(&mut interrupt, &mut terminate) => {}
+                        }
+                    }
                     return Ok(());
                 }
             }
@@ -170,16 +179,46 @@ async fn wait_is_over(deadline: Option<Instant>) {
 }
 
 /// Standard output, written when there is nothing more to print or enough to write.
-#[derive(Default)]
 struct Printer {
     unwritten: Vec<u8>,
     messages: u64,
+    is_terminal: bool,
+}
+
+/// What others wrote, without what would command a terminal or turn its text around: such characters
+/// are spelled as JSON spells them.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| c.is_control() || turns_direction(c);
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut spelled = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_harmful(c) {
+            spelled.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            spelled.push(c);
+        }
+    }
+    Cow::Owned(spelled)
 }
 
 impl Printer {
+    fn new() -> Self {
+        Self {
+            unwritten: Vec::new(),
+            messages: 0,
+            is_terminal: io::stdout().is_terminal(),
+        }
+    }
+
     fn line(&mut self, parts: &[&str]) -> io::Result<()> {
         for part in parts {
-            self.unwritten.extend_from_slice(part.as_bytes());
+            if self.is_terminal {
+                self.unwritten.extend_from_slice(harmless(part).as_bytes());
+            } else {
+                self.unwritten.extend_from_slice(part.as_bytes());
+            }
         }
         self.unwritten.push(b'\n');
         self.messages += 1;
@@ -195,5 +234,19 @@ impl Printer {
         out.write_all(&self.unwritten)?;
         self.unwritten.clear();
         out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spells_out_what_commands_a_terminal() {
+        assert_eq!(harmless("{\"a\":\"ü 🦀\"}"), "{\"a\":\"ü 🦀\"}");
+        assert_eq!(
+            harmless("a\u{9b}31m\u{202e}\u{7f}"),
+            "a\\u009b31m\\u202e\\u007f"
+        );
     }
 }

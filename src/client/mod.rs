@@ -44,11 +44,14 @@ mod error;
 mod options;
 mod subscription;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout_at},
+};
 
 pub use error::{Error, ServerFault};
 pub use options::{Options, Reconnect};
@@ -70,7 +73,7 @@ pub struct Client {
     requests: mpsc::Sender<Request>,
     state: watch::Receiver<State>,
     queue_len: usize,
-    request_timeout: std::time::Duration,
+    request_timeout: Duration,
 }
 
 /// How the connection is.
@@ -114,17 +117,18 @@ pub struct ClientInfo {
 #[must_use = "without waiting, nobody hears whether it was refused"]
 pub struct Pending<T> {
     answer: oneshot::Receiver<Result<T, Error>>,
-    timeout: std::time::Duration,
+    timeout: Duration,
+    deadline: Instant,
 }
 
 impl<T> Pending<T> {
-    /// Waits for it.
+    /// Waits for it, once. Can be cancelled and taken up again.
     ///
     /// # Errors
     ///
     /// What the broker said, or that the connection was lost before it said anything.
-    pub async fn wait(self) -> Result<T, Error> {
-        match tokio::time::timeout(self.timeout, self.answer).await {
+    pub async fn wait(&mut self) -> Result<T, Error> {
+        match timeout_at(self.deadline, &mut self.answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Error::Ended),
             Err(_) => Err(Error::NoAnswer(self.timeout)),
@@ -295,7 +299,7 @@ impl Client {
     ///
     /// When the connection was lost before all was sent.
     pub async fn close(self) -> Result<(), Error> {
-        let leaving = self.ask(|reply| Request::Close { reply }).await?;
+        let mut leaving = self.ask(|reply| Request::Close { reply }).await?;
         leaving.wait().await
     }
 
@@ -305,6 +309,7 @@ impl Client {
         Ok(Pending {
             answer,
             timeout: self.request_timeout,
+            deadline: Instant::now() + self.request_timeout,
         })
     }
 

@@ -82,7 +82,7 @@ codes! {
     ClientDisconnecting = "client_disconnecting", retryable;
     /// The broker is ending.
     ServerShuttingDown = "server_shutting_down", retryable;
-    /// The client went on making the same mistake.
+    /// The client made too many mistakes, or asked for too much before it authenticated.
     TooManyErrors = "too_many_errors", final;
     /// The connection ended without a word.
     ConnectionLost = "connection_lost", retryable;
@@ -139,7 +139,7 @@ pub enum CloseReason {
     AuthenticationTimeout,
     /// The broker is draining.
     ServerShuttingDown,
-    /// The same mistake too often.
+    /// Too many mistakes, or too much asked for before authenticating.
     TooManyErrors,
     /// A fault of ours.
     InternalError,
@@ -171,7 +171,7 @@ impl CloseReason {
             Self::KeepaliveTimeout => "nothing was heard from the client, not even a `pong`",
             Self::AuthenticationTimeout => "no `request_authentication` came in time",
             Self::ServerShuttingDown => "the server is shutting down",
-            Self::TooManyErrors => "the client went on making the same mistake",
+            Self::TooManyErrors => "too many mistakes, or too much asked for before authenticating",
             Self::InternalError => "the server failed; its log says more",
         }
     }

@@ -26,7 +26,10 @@ impl Identity {
         if name.len() > IDENTITY_BYTES_MAX {
             return Err(IdentityError::TooLong);
         }
-        if name.chars().any(|c| c.is_control() || turns_direction(c)) {
+        if name
+            .chars()
+            .any(|c| c.is_control() || turns_direction(c) || is_invisible(c))
+        {
             return Err(IdentityError::UnprintableCharacter);
         }
         Ok(Self(name.into()))
@@ -39,8 +42,21 @@ impl Identity {
     }
 }
 
+/// The characters that do not show, and so make two names out of what looks like one: soft hyphen,
+/// zero-width and format characters, line and paragraph separators, variation selectors, tags.
+const fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}' | '\u{2028}' | '\u{2029}'
+            | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 /// The characters with which one text can be made to look like another (Unicode TR 36, 3.1).
-const fn turns_direction(c: char) -> bool {
+#[must_use]
+pub const fn turns_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -170,6 +186,9 @@ mod tests {
             "a\u{1b}[2J",
             "a\u{202e}b",
             "a\u{85}",
+            "a\u{200b}",
+            "a\u{2028}",
+            "a\u{e0041}",
             &"x".repeat(257),
         ] {
             assert!(Identity::parse(name).is_err(), "{name:?}");

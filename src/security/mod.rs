@@ -6,7 +6,7 @@ mod client_use;
 mod identity;
 mod tls;
 
-pub use identity::{Identity, IdentityError, IdentitySource, identity_of};
+pub use identity::{Identity, IdentityError, IdentitySource, identity_of, turns_direction};
 pub use tls::{Credentials, TlsError, TlsVersion, client_config, server_config};
 
 pub mod inspect;

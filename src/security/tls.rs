@@ -2,8 +2,8 @@
 
 use std::{
     fmt,
-    fs::{self, File},
-    io,
+    fs::File,
+    io::{self, Read},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -70,6 +70,7 @@ pub fn server_config(
     let provider = provider();
     let roots = Arc::new(credentials.roots()?);
     let (chain, key) = credentials.chain_and_key(&provider)?;
+    credentials.check_server_use(&chain)?;
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
         .build()
         .map_err(|error| TlsError::new(&credentials.ca, Problem::Unusable(error.to_string())))?;
@@ -163,10 +164,27 @@ impl Credentials {
         }
     }
 
+    /// No client would take a certificate that is for other uses alone.
+    fn check_server_use(&self, chain: &[CertificateDer<'_>]) -> Result<(), TlsError> {
+        let own = chain
+            .first()
+            .and_then(|own| X509Certificate::from_der(own).ok());
+        let usage = own
+            .as_ref()
+            .and_then(|(_, own)| own.extended_key_usage().ok().flatten());
+        match usage {
+            Some(usage) if !usage.value.server_auth && !usage.value.any => {
+                Err(TlsError::new(&self.certificate, Problem::NotForServers))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn read_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         const READABLE_BY_OTHERS: u32 = 0o007;
         let file = open(&self.key)?;
         let mode = file
+            .get_ref()
             .metadata()
             .map_err(|error| TlsError::new(&self.key, Problem::Read(error)))?
             .permissions()
@@ -191,12 +209,19 @@ impl Credentials {
     }
 }
 
-fn open(path: &Path) -> Result<File, TlsError> {
-    File::open(path).map_err(|error| TlsError::new(path, Problem::Read(error)))
+/// Bytes of a PEM file: room for thousands of authorities.
+const PEM_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+fn open(path: &Path) -> Result<io::Take<File>, TlsError> {
+    let file = File::open(path).map_err(|error| TlsError::new(path, Problem::Read(error)))?;
+    Ok(file.take(PEM_BYTES_MAX))
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = fs::read(path).map_err(|error| TlsError::new(path, Problem::Read(error)))?;
+    let mut pem = Vec::new();
+    open(path)?
+        .read_to_end(&mut pem)
+        .map_err(|error| TlsError::new(path, Problem::Read(error)))?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|error| TlsError::new(path, Problem::Unusable(error.to_string())))?;
@@ -245,6 +270,7 @@ enum Problem {
     NoKey,
     Expired,
     NotYetValid,
+    NotForServers,
     Mismatch(PathBuf),
     LoosePermissions(u32),
     Unusable(String),
@@ -287,6 +313,10 @@ impl fmt::Display for TlsError {
             Problem::NotYetValid => write!(
                 f,
                 "the certificate in {path} is not valid yet: check this machine's clock (`tidings certs show {path}` tells its dates)"
+            ),
+            Problem::NotForServers => write!(
+                f,
+                "the certificate in {path} is not for servers (extended key usage serverAuth is missing): no client would take it; `tidings certs issue NAME --server` makes one that is"
             ),
             Problem::Mismatch(certificate) => write!(
                 f,

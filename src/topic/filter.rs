@@ -93,11 +93,17 @@ impl Serialize for TopicFilter {
 pub enum FilterError {
     /// As with topics.
     #[error("not a topic filter: {0}")]
-    Shape(#[from] ShapeError),
+    Shape(ShapeError),
     /// `a/#/b`
     #[error("not a topic filter: `#` stands only as the last level")]
     NotLast,
     /// `a+/b`
     #[error("not a topic filter: `+` and `#` stand for whole levels, not for a part of one")]
     PartOfLevel,
+}
+
+impl From<ShapeError> for FilterError {
+    fn from(error: ShapeError) -> Self {
+        Self::Shape(error)
+    }
 }

@@ -54,8 +54,14 @@ impl fmt::Display for Topic<'_> {
 pub enum TopicError {
     /// As with filters.
     #[error("not a topic: {0}")]
-    Shape(#[from] ShapeError),
+    Shape(ShapeError),
     /// `+` or `#`.
     #[error("not a topic: `+` and `#` are wildcards, which stand only in a filter to subscribe to")]
     Wildcard,
+}
+
+impl From<ShapeError> for TopicError {
+    fn from(error: ShapeError) -> Self {
+        Self::Shape(error)
+    }
 }
