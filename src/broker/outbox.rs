@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use crate::protocol::{CloseReason, Frame};
 
-/// How long a client that takes nothing still counts as one that does.
-const PROGRESS_TIME: Duration = Duration::from_millis(50);
+/// How long a client that takes nothing still counts as one that does. A socket becomes writable again
+/// only when a good part of its buffer is free: for a slow peer that is some hundred milliseconds.
+const PROGRESS_TIME: Duration = Duration::from_secs(1);
 
 /// What waits for one client: frames that any task may push and the client's own task takes.
 ///
