@@ -1,17 +1,14 @@
 //! The broker itself: who is here, who gets what, and the queues in between.
 //!
-//! Two planes. The control plane is one [`Registry`] actor around a pure [`State`]: it alone
+//! Two planes. The control plane is one [`Registry`] actor around a pure `State`: it alone
 //! assigns client ids, tracks who is authenticated, owns subscriptions and tells presence. The
 //! data plane never passes through it: a [`Session`] routes its own messages by the
-//! [`RoutingTable`] that the registry published last, straight into the receivers' [`Outbox`]es.
+//! `RoutingTable` that the registry published last, straight into the receivers' [`Outbox`]es.
 //!
 //! Knows nothing of sockets, TLS or time-outs of connections.
 //!
 //! **Invariants:** nothing here ever waits for a client; every queue is bounded; a client that was
 //! admitted departs exactly once, whatever ends its connection.
-//!
-//! [`State`]: state::State
-//! [`RoutingTable`]: routes::RoutingTable
 
 mod departure;
 mod outbox;
