@@ -220,8 +220,8 @@ impl Outbox {
     }
 
     /// Why it closed, if it did: also while frames are left in it.
-    #[must_use]
-    pub fn closed(&self) -> Option<CloseReason> {
+    #[cfg(test)]
+    fn closed(&self) -> Option<CloseReason> {
         self.lock().closed
     }
 

@@ -209,10 +209,11 @@ async fn take_lines(
     while let Some(line) = lines.next_line(&mut rest) {
         flow = conversation.hear(line).await;
         heard += 1;
+        // Before any way out: the next line may come with the next turn.
+        lines.set_line_bytes_max(conversation.line_bytes_max());
         if flow.is_break() || outbox.is_over_soft_limit() || Instant::now() >= turn_ends {
             break;
         }
-        lines.set_line_bytes_max(conversation.line_bytes_max());
     }
     conversation.end_lines();
     let taken = received.len() - rest.len();
