@@ -101,6 +101,7 @@ async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
         greeting => greeting?,
     };
     let request = encode(&ClientEvent::RequestAuthentication(RequestAuthentication {
+        token: None,
         presence: options.presence,
         reference: None,
     }));
@@ -154,6 +155,7 @@ fn authenticated(event: ServerEvent<'_>) -> Result<Option<Me>, Error> {
             client_id: accepted.client_id,
             identity: accepted.identity.into_owned(),
         })),
+        ServerEvent::AuthenticationRefused(refused) => Err(Error::Refused(refused.into())),
         ServerEvent::Error(error) => Err(Error::Rejected(error.into())),
         ServerEvent::ConnectionClosing(refused) => Err(Error::Closed(refused.into())),
         _ => Ok(None),

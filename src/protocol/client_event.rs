@@ -90,11 +90,39 @@ impl<'a> ClientEvent<'a> {
 /// Content of `request_authentication`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestAuthentication<'a> {
+    /// What the client proves itself with beside its certificate, where the server wants that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token<'a>>,
     /// Whether the client wants to hear of others' coming and going.
     pub presence: bool,
     /// Echoed in the answer.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<Cow<'a, str>>,
+}
+
+/// A token as a client says it: a secret, which no log shows.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Token<'a>(Cow<'a, str>);
+
+impl<'a> Token<'a> {
+    /// Takes `text` for one.
+    #[must_use]
+    pub fn new(text: impl Into<Cow<'a, str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(not shown)")
+    }
 }
 
 /// Content of `publish`.
@@ -462,19 +490,18 @@ impl<'a> Fields<'a> {
         &self,
         reference: Option<Cow<'a, str>>,
     ) -> Result<RequestAuthentication<'a>, Fault> {
-        // No tokens are configured in this version, so what the token says does not matter.
-        if self
-            .token
-            .is_some_and(|raw| string(raw).is_none() && raw.get() != "null")
-        {
-            return Err(invalid("`token` must be a string"));
-        }
+        let token = match self.token {
+            None => None,
+            Some(raw) if raw.get() == "null" => None,
+            Some(raw) => Some(string(raw).ok_or_else(|| invalid("`token` must be a string"))?),
+        };
         let presence = match self.presence.map(RawValue::get) {
             None | Some("true") => true,
             Some("false") => false,
             Some(_) => return Err(invalid("`presence` must be true or false")),
         };
         Ok(RequestAuthentication {
+            token: token.map(Token::new),
             presence,
             reference,
         })

@@ -46,6 +46,16 @@ codes! {
     ServerDraining = "server_draining", retryable;
     /// The certificate holds no usable name, or more than one.
     IdentityMissing = "identity_missing", final;
+    /// No access rule admits this identity.
+    IdentityDenied = "identity_denied", final;
+    /// The server takes tokens, and none came.
+    TokenMissing = "token_missing", final;
+    /// Not a token that the server knows or can verify.
+    TokenInvalid = "token_invalid", final;
+    /// The token's time is over.
+    TokenExpired = "token_expired", final;
+    /// The token belongs to another identity than the certificate's.
+    TokenIdentityMismatch = "token_identity_mismatch", final;
     /// No `request_authentication` came in time.
     AuthenticationTimeout = "authentication_timeout", retryable;
     /// Said before authentication, and needs it.
@@ -70,6 +80,10 @@ codes! {
     InvalidFilter = "invalid_filter", final;
     /// Topics that begin with `$` belong to the server.
     ReservedTopic = "reserved_topic", final;
+    /// The access rules do not let this client publish to the topic.
+    PublishDenied = "publish_denied", final;
+    /// The access rules do not let this client subscribe to the filter.
+    SubscribeDenied = "subscribe_denied", final;
     /// There is no such subscription to end.
     NotSubscribed = "not_subscribed", final;
     /// The client holds as many subscriptions as it may.
@@ -82,6 +96,12 @@ codes! {
     ClientDisconnecting = "client_disconnecting", retryable;
     /// The broker is ending.
     ServerShuttingDown = "server_shutting_down", retryable;
+    /// The client's certificate was revoked.
+    CertificateRevoked = "certificate_revoked", final;
+    /// The client's certificate has reached its end.
+    CertificateExpired = "certificate_expired", final;
+    /// What admitted the client, or let it subscribe, is no longer in force.
+    PermissionWithdrawn = "permission_withdrawn", final;
     /// The client made too many mistakes, or asked for too much before it authenticated.
     TooManyErrors = "too_many_errors", final;
     /// The connection ended without a word.
@@ -139,6 +159,14 @@ pub enum CloseReason {
     AuthenticationTimeout,
     /// The broker is draining.
     ServerShuttingDown,
+    /// Its certificate was revoked.
+    CertificateRevoked,
+    /// Its certificate has reached its end.
+    CertificateExpired,
+    /// Its token's time is over.
+    TokenExpired,
+    /// What admitted it is no longer in force.
+    PermissionWithdrawn,
     /// Too many mistakes, or too much asked for before authenticating.
     TooManyErrors,
     /// A fault of ours.
@@ -156,9 +184,23 @@ impl CloseReason {
             Self::KeepaliveTimeout => Code::KeepaliveTimeout,
             Self::AuthenticationTimeout => Code::AuthenticationTimeout,
             Self::ServerShuttingDown => Code::ServerShuttingDown,
+            Self::CertificateRevoked => Code::CertificateRevoked,
+            Self::CertificateExpired => Code::CertificateExpired,
+            Self::TokenExpired => Code::TokenExpired,
+            Self::PermissionWithdrawn => Code::PermissionWithdrawn,
             Self::TooManyErrors => Code::TooManyErrors,
             Self::InternalError => Code::InternalError,
         }
+    }
+
+    /// Whether the client is not to have what is still queued for it: it does not take it, or has
+    /// lost the right to it.
+    #[must_use]
+    pub const fn forfeits_queued(self) -> bool {
+        matches!(
+            self,
+            Self::SlowConsumer | Self::CertificateRevoked | Self::PermissionWithdrawn
+        )
     }
 
     /// The sentence for the client's person.
@@ -171,6 +213,12 @@ impl CloseReason {
             Self::KeepaliveTimeout => "nothing was heard from the client, not even a `pong`",
             Self::AuthenticationTimeout => "no `request_authentication` came in time",
             Self::ServerShuttingDown => "the server is shutting down",
+            Self::CertificateRevoked => "the client's certificate was revoked",
+            Self::CertificateExpired => "the client's certificate has expired",
+            Self::TokenExpired => "the client's token has expired",
+            Self::PermissionWithdrawn => {
+                "what admitted the client was withdrawn: its access rule, its token or its authority"
+            }
             Self::TooManyErrors => "too many mistakes, or too much asked for before authenticating",
             Self::InternalError => "the server failed; its log says more",
         }

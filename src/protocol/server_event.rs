@@ -47,6 +47,8 @@ server_events! {
     ConnectionRefused(Refused<'a>) = "connection_refused";
     /// The client is authenticated.
     AuthenticationAccepted(AuthenticationAccepted<'a>) = "authentication_accepted";
+    /// The client is not authenticated; the connection closes.
+    AuthenticationRefused(Refused<'a>) = "authentication_refused";
     /// Another client was authenticated.
     ClientAuthenticated(ClientAuthenticated<'a>) = "client_authenticated";
     /// Another authenticated client is gone.
@@ -59,6 +61,8 @@ server_events! {
     Published(Published<'a>) = "published";
     /// A message on a topic that the client subscribed to.
     Message(Message<'a>) = "message";
+    /// The server ended one subscription.
+    SubscriptionClosed(SubscriptionClosed<'a>) = "subscription_closed";
     /// Who is here.
     Clients(Clients<'a>) = "clients";
     /// Asks for a sign of life.
@@ -114,7 +118,7 @@ pub struct ConnectionLimits {
     pub ping_interval_ms: u64,
 }
 
-/// Content of `connection_refused` and `connection_closing`.
+/// Content of `connection_refused`, `authentication_refused` and `connection_closing`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Refused<'a> {
     /// The stable word.
@@ -125,7 +129,7 @@ pub struct Refused<'a> {
     pub reason: Cow<'a, str>,
     /// Whether the same may succeed later.
     pub retryable: bool,
-    /// The request that this answers: a `disconnecting` with a `ref`.
+    /// The request that this answers: a `request_authentication` or a `disconnecting` with a `ref`.
     #[serde(
         borrow,
         rename = "ref",
@@ -229,6 +233,20 @@ pub struct Message<'a> {
     /// The publisher's identity, as the server knows it.
     #[serde(borrow)]
     pub sender: Cow<'a, str>,
+}
+
+/// Content of `subscription_closed`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SubscriptionClosed<'a> {
+    /// The filter.
+    #[serde(borrow)]
+    pub topic: Cow<'a, str>,
+    /// The stable word.
+    #[serde(borrow)]
+    pub code: Cow<'a, str>,
+    /// The sentence.
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
 }
 
 /// Content of `clients`.

@@ -64,7 +64,10 @@ fn assert_taken(line: &str) -> Value {
 /// Everything that an event says, to be compared.
 fn as_value(event: &ClientEvent<'_>) -> Value {
     let content = match event {
-        ClientEvent::RequestAuthentication(content) => json!({"presence": content.presence}),
+        ClientEvent::RequestAuthentication(content) => json!({
+            "token": content.token.as_ref().map(Token::secret),
+            "presence": content.presence,
+        }),
         ClientEvent::Publish(content) => {
             json!({"topic": content.topic.as_str(), "payload": content.payload.get()})
         }
@@ -648,18 +651,27 @@ mod members {
         let line = |members: &str| {
             format!(r#"{{"event":"request_authentication","id":"__","content":{{{members}}}}}"#)
         };
-        for (members, presence) in [
-            ("", true),
-            (r#""presence":true"#, true),
-            (r#""presence":false"#, false),
-            (r#""token":"t""#, true),
-            (r#""token":null,"presence":false"#, false),
-            (r#""token":"\u0000""#, true),
+        for (members, content) in [
+            ("", json!({"token": null, "presence": true})),
+            (
+                r#""presence":true"#,
+                json!({"token": null, "presence": true}),
+            ),
+            (
+                r#""presence":false"#,
+                json!({"token": null, "presence": false}),
+            ),
+            (r#""token":"t""#, json!({"token": "t", "presence": true})),
+            (
+                r#""token":null,"presence":false"#,
+                json!({"token": null, "presence": false}),
+            ),
+            (
+                r#""token":"\u0000""#,
+                json!({"token": "\u{0}", "presence": true}),
+            ),
         ] {
-            assert_eq!(
-                assert_taken(&line(members))["content"],
-                json!({"presence": presence})
-            );
+            assert_eq!(assert_taken(&line(members))["content"], content);
         }
         for member in [
             r#""presence":null"#,
@@ -953,8 +965,7 @@ mod oracle {
     struct Authentication {
         #[serde(default = "yes")]
         presence: bool,
-        #[serde(rename = "token")]
-        _token: Option<String>,
+        token: Option<String>,
         #[serde(rename = "ref", default, deserialize_with = "there")]
         reference: Option<Reference>,
     }
@@ -1060,7 +1071,7 @@ mod oracle {
             Event::RequestAuthentication(content) => told(
                 "request_authentication",
                 content.reference,
-                json!({"presence": content.presence}),
+                json!({"token": content.token, "presence": content.presence}),
             ),
             Event::Publish(content) => {
                 Topic::parse(content.topic.as_str()).ok()?;
@@ -1396,6 +1407,7 @@ proptest! {
         topic in "[a-zü$ \"\\\\]{1,6}(/[a-z🦀]{1,6}){0,4}",
         wildcard in any::<bool>(),
         payload in any_json(),
+        token in option::of(any_text()),
         presence in any::<bool>(),
         reference in option::of(any_text().prop_filter("a ref", |text| text.len() <= 64)),
     ) {
@@ -1409,7 +1421,11 @@ proptest! {
         let payload: Box<RawValue> = RawValue::from_string(payload).unwrap();
         let event = match name {
             EventName::RequestAuthentication => {
-                ClientEvent::RequestAuthentication(RequestAuthentication { presence, reference })
+                ClientEvent::RequestAuthentication(RequestAuthentication {
+                    token: token.map(Token::new),
+                    presence,
+                    reference,
+                })
             }
             EventName::Publish => ClientEvent::Publish(Publish {
                 topic: Topic::parse(topic).unwrap(),
