@@ -1,7 +1,9 @@
 use std::{fmt, io, process::ExitCode};
 
 use crate::{
-    client, config::ConfigError, security::TlsError, security::issue::IssueError,
+    client,
+    config::ConfigError,
+    security::{TlsError, access::AccessError, issue::IssueError},
     server::ServerError,
 };
 
@@ -79,6 +81,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     }
     let is_usage = error.is::<ConfigError>()
         || error.is::<TlsError>()
+        || error.is::<AccessError>()
         || error.is::<IssueError>()
         || error.is::<UsageError>();
     if is_usage { Exit::Usage } else { Exit::Failure }

@@ -8,6 +8,7 @@ mod completions;
 mod connect;
 mod dev;
 mod exit;
+mod explain;
 mod log;
 mod publish;
 mod reference;
@@ -48,6 +49,8 @@ enum Command {
     /// Make certificates and look at them.
     #[command(subcommand)]
     Certs(certs::CertsCommand),
+    /// Tell whether access rules allow something, and which of them decides.
+    Explain(explain::Explain),
     /// Explain the events of the protocol, all or one.
     Events(reference::Events),
     /// Explain the codes of refusals and errors, all or one.
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Pub(command) => command.run(),
         Command::Sub(command) => command.run(),
         Command::Certs(command) => certs::run(command),
+        Command::Explain(command) => command.run(),
         Command::Events(command) => command.run(),
         Command::Errors(command) => command.run(),
         Command::Completions(command) => command.run(),

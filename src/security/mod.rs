@@ -3,11 +3,16 @@
 //! Knows nothing of clients or of what they say.
 
 mod client_use;
+mod fault_text;
 mod identity;
+mod source;
 mod tls;
 
+pub(crate) use fault_text::{Unreadable, remedy};
 pub use identity::{Identity, IdentityError, IdentitySource, identity_of, turns_direction};
+pub use source::{Contents, FILE_BYTES_MAX, Sources};
 pub use tls::{Credentials, TlsError, TlsVersion, client_config, server_config};
 
+pub mod access;
 pub mod inspect;
 pub mod issue;

@@ -49,20 +49,9 @@ impl TopicFilter {
     /// [`FilterTree`](super::FilterTree), which gives the same answers.
     #[must_use]
     pub fn matches(&self, topic: &Topic<'_>) -> bool {
-        if topic.is_reserved() && self.0.starts_with(['+', '#']) {
-            return false;
-        }
-        let mut topic_levels = topic.as_str().split('/');
-        for level in self.0.split('/') {
-            if level == "#" {
-                return true;
-            }
-            match topic_levels.next() {
-                Some(topic_level) if level == "+" || level == topic_level => {}
-                _ => return false,
-            }
-        }
-        topic_levels.next().is_none()
+        let (filter, topic_bytes) = (self.0.as_bytes(), topic.as_str().as_bytes());
+        let is_open = matches!(filter.first(), Some(b'+' | b'#'));
+        !(is_open && topic.is_reserved()) && matches_bytes(filter, topic_bytes)
     }
 
     /// As text.
@@ -73,6 +62,39 @@ impl TopicFilter {
 
     pub(super) fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
+    }
+}
+
+/// Level by level, and byte by byte within: access rules ask this for every receiver of a message,
+/// and most filters part from a topic within the first bytes. Wildcards are whole levels.
+fn matches_bytes(filter: &[u8], topic: &[u8]) -> bool {
+    let (mut at_filter, mut at_topic) = (0, 0);
+    loop {
+        match filter.get(at_filter) {
+            Some(b'#') => return true,
+            Some(b'+') => {
+                at_filter += 1;
+                while topic.get(at_topic).is_some_and(|byte| *byte != b'/') {
+                    at_topic += 1;
+                }
+            }
+            _ => {
+                while let Some(byte) = filter.get(at_filter).filter(|byte| **byte != b'/') {
+                    if topic.get(at_topic) != Some(byte) {
+                        return false;
+                    }
+                    (at_filter, at_topic) = (at_filter + 1, at_topic + 1);
+                }
+            }
+        }
+        // Both are at the end of a level, or the topic's level is longer.
+        match (filter.get(at_filter), topic.get(at_topic)) {
+            (None, None) => return true,
+            (Some(_), Some(b'/')) => (at_filter, at_topic) = (at_filter + 1, at_topic + 1),
+            // `a/#` matches `a`.
+            (Some(_), None) => return &filter[at_filter..] == b"/#",
+            (_, Some(_)) => return false,
+        }
     }
 }
 

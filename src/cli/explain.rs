@@ -1,0 +1,164 @@
+//! `tidings explain`: asks the access rules beforehand.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, de::IntoDeserializer};
+
+use super::exit::{Exit, Told, UsageError};
+use crate::{
+    protocol::ClientId,
+    security::{
+        Identity, Sources, Unreadable,
+        access::{AccessRules, Action, Explanation},
+    },
+    topic::{Topic, TopicFilter},
+};
+
+/// `tidings explain`
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code: 0 allowed, 1 denied, 64 typed wrongly, or a file that cannot be used.\n\nExamples:\n  \
+    tidings explain --access access.toml --identity sensor-7 publish plant/sensor-7/heat\n  \
+    tidings explain --access access.toml --identity dashboard subscribe 'plant/#'"
+)]
+pub(super) struct Explain {
+    /// The file of access rules.
+    #[arg(long, env = "TIDINGS_ACCESS", value_name = "FILE")]
+    access: PathBuf,
+    /// Who would do it, by the name that the certificate proves.
+    #[arg(long, value_name = "NAME")]
+    identity: String,
+    /// What `{client_id}` in a rule stands for; left out, a fresh id.
+    #[arg(long, value_name = "UUID", value_parser = client_id)]
+    client_id: Option<ClientId>,
+    /// What would be done.
+    deed: Deed,
+    /// The topic to publish to, or the filter to subscribe to.
+    topic: String,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Deed {
+    Publish,
+    Subscribe,
+}
+
+impl Explain {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let explanation = self.explanation()?;
+        let written = writeln!(io::stdout().lock(), "{explanation}");
+        // A reader who left early makes no success of a denial.
+        if explanation.allowed {
+            Ok(written?)
+        } else {
+            Err(Told(Exit::Failure).into())
+        }
+    }
+
+    fn explanation(&self) -> anyhow::Result<Explanation> {
+        let rules = read(&self.access)?;
+        let identity = Identity::parse(&self.identity)
+            .map_err(|fault| UsageError(format!("no identity: {:?}: {fault}", self.identity)))?;
+        let action = self.action()?;
+        Ok(rules.explain(&identity, self.client_id, &action))
+    }
+
+    fn action(&self) -> Result<Action, UsageError> {
+        let topic = &self.topic;
+        match self.deed {
+            Deed::Publish => Topic::parse(topic.clone())
+                .map(Action::Publish)
+                .map_err(|fault| UsageError(format!("{topic:?}: {fault}"))),
+            Deed::Subscribe => TopicFilter::parse(topic)
+                .map(Action::Subscribe)
+                .map_err(|fault| UsageError(format!("{topic:?}: {fault}"))),
+        }
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<AccessRules> {
+    let contents = Sources::default()
+        .read(path)
+        .map_err(|fault| UsageError(Unreadable(path, &fault).to_string()))?;
+    Ok(AccessRules::parse(path, &contents.bytes)?)
+}
+
+fn client_id(text: &str) -> Result<ClientId, serde::de::value::Error> {
+    ClientId::deserialize(text.into_deserializer())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    const RULES: &str = r#"
+[[rule]]
+identity = ["alice"]
+publish = ["plant/{client_id}/#"]
+"#;
+
+    const CLIENT_ID: &str = "0190a5c0-0000-7000-8000-000000000000";
+
+    /// The outcome with `RULES`, or with another text, for what is typed after the file.
+    fn outcome(rules: &str, typed: &[&str]) -> anyhow::Result<Explanation> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.toml");
+        std::fs::write(&path, rules).unwrap();
+        let line = ["tidings", "explain", "--access", path.to_str().unwrap()];
+        let cli = Cli::try_parse_from(line.iter().chain(typed))?;
+        let crate::cli::Command::Explain(command) = cli.command else {
+            panic!("not the command");
+        };
+        command.explanation()
+    }
+
+    #[test]
+    fn the_client_id_is_filled_in() {
+        let topic = format!("plant/{CLIENT_ID}/heat");
+        let typed = ["--identity", "alice", "publish", &topic];
+        let explanation = outcome(RULES, &typed).unwrap();
+        assert!(!explanation.allowed);
+        assert!(explanation.to_string().contains("fresh"), "{explanation}");
+        let typed = [&["--client-id", CLIENT_ID], &typed[..]].concat();
+        let explanation = outcome(RULES, &typed).unwrap();
+        assert!(explanation.allowed, "{explanation}");
+        assert!(!explanation.to_string().contains("fresh"), "{explanation}");
+    }
+
+    #[test]
+    fn what_is_typed_wrongly_is_told() {
+        for (rules, typed, expected) in [
+            (
+                "nonsense",
+                ["--identity", "a", "publish", "a"],
+                "access.toml:1: ",
+            ),
+            (RULES, ["--identity", "a\nb", "publish", "a"], r#""a\nb""#),
+            (
+                RULES,
+                ["--identity", "a", "publish", "a/#"],
+                r#""a/#": not a topic"#,
+            ),
+            (
+                RULES,
+                ["--identity", "a", "subscribe", "a//b"],
+                r#""a//b": not a topic filter"#,
+            ),
+            (
+                RULES,
+                ["--client-id=x", "--identity=a", "publish", "a"],
+                "--client-id",
+            ),
+            (RULES, ["--identity", "a", "destroy", "a"], "destroy"),
+        ] {
+            let fault = outcome(rules, &typed).unwrap_err();
+            assert!(fault.to_string().contains(expected), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Words for what is wrong with a file, where a library or the system has none that help.
+
+use std::{fmt, io, path::Path};
+
+use rustls::pki_types::pem;
+
+/// Of data that nobody can make sense of.
+pub(crate) const GARBLED: &str = "it is garbled or cut off";
+
+/// What is wrong with PEM. The library's own words are arrays of bytes.
+pub(super) fn pem_fault(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::NoItemsFound => "it has no such block",
+        pem::Error::SectionTooLarge => "a block of it is too large",
+        _ => GARBLED,
+    }
+}
+
+/// Tells in one line that a file cannot be read, and what may help.
+#[derive(Debug)]
+pub(crate) struct Unreadable<'a>(pub(crate) &'a Path, pub(crate) &'a io::Error);
+
+impl fmt::Display for Unreadable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(path, error) = self;
+        write!(
+            f,
+            "cannot read {}: {error}{}",
+            path.display(),
+            remedy(error)
+        )
+    }
+}
+
+/// What may help against a failed reading, to be put behind the system's own words.
+pub(crate) fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            ": the user who runs this must be able to read it, and to enter every folder on the way to it"
+        }
+        io::ErrorKind::NotFound => ": see that it is there, and that its path is typed right",
+        io::ErrorKind::IsADirectory => ": name a file in that folder",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remedy_is_told_where_there_is_one() {
+        let told = |kind: io::ErrorKind| Unreadable(Path::new("f"), &kind.into()).to_string();
+        for (kind, expected) in [
+            (io::ErrorKind::PermissionDenied, "able to read it"),
+            (io::ErrorKind::NotFound, "typed right"),
+            (io::ErrorKind::IsADirectory, "name a file"),
+        ] {
+            assert!(told(kind).starts_with("cannot read f: "), "{}", told(kind));
+            assert!(told(kind).contains(expected), "{}", told(kind));
+        }
+        assert!(!told(io::ErrorKind::TimedOut).contains(": see"));
+    }
+}
