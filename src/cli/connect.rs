@@ -1,14 +1,23 @@
 //! The flags with which `pub` and `sub` reach a broker.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::runtime;
 
 use super::{dev, exit::UsageError};
 use crate::{
     client::Options,
-    security::{Credentials, client_config},
+    security::{Credentials, Sources, client_config, remedy},
 };
+
+/// Where a token is looked for that is in no file.
+const TOKEN_VARIABLE: &str = "TIDINGS_TOKEN";
 
 /// Where, and as whom.
 ///
@@ -66,7 +75,13 @@ pub(super) struct Connect {
     )]
     key: Option<PathBuf>,
 
-    /// Take the private key even if every user of this machine can read it.
+    /// A file with the token to prove oneself with, where the server wants one. Without it, the
+    /// token is taken from the variable TIDINGS_TOKEN; with both, the file wins. There is no flag for
+    /// the token itself: every user of this machine can see what was typed.
+    #[arg(long, env = "TIDINGS_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// Take the private key and the token file even if every user of this machine can read them.
     #[arg(
         long,
         env = "TIDINGS_ALLOW_LOOSE_KEY_PERMISSIONS",
@@ -104,9 +119,44 @@ impl Connect {
                 .unwrap_or_else(|| in_folder(&format!("{}.key", self.name))),
             allow_loose_key_permissions: self.allow_loose_key_permissions,
         };
+        let token = self.token(env::var_os(TOKEN_VARIABLE))?;
         let tls = client_config(&credentials)?;
-        Ok(Options::new(&self.server, Arc::new(tls))
-            .connect_timeout(Duration::from_secs(self.connect_timeout)))
+        let options = Options::new(&self.server, Arc::new(tls))
+            .connect_timeout(Duration::from_secs(self.connect_timeout));
+        Ok(match token {
+            Some(token) => options.token(token),
+            None => options,
+        })
+    }
+
+    /// Out of the file, or else what stands in the environment. No fault repeats any of it.
+    fn token(&self, in_environment: Option<OsString>) -> Result<Option<String>, UsageError> {
+        if let Some(path) = &self.token_file {
+            let fault = |reason: &str| UsageError(format!("{}: {reason}", path.display()));
+            let token = self.read_token(path).map_err(|reason| fault(&reason))?;
+            return match token.trim_end_matches(['\r', '\n']) {
+                "" => Err(fault("there is no token in it")),
+                token => Ok(Some(token.to_owned())),
+            };
+        }
+        // A variable that is set to nothing is how a script leaves it out.
+        let token = in_environment.filter(|token| !token.is_empty());
+        let token = token.map(OsString::into_string).transpose();
+        token.map_err(|_| UsageError(format!("{TOKEN_VARIABLE} is not UTF-8")))
+    }
+
+    fn read_token(&self, path: &Path) -> Result<String, String> {
+        const ACCESSIBLE_TO_OTHERS: u32 = 0o007;
+        let contents = Sources::default()
+            .read(path)
+            .map_err(|error| format!("cannot read the token: {error}{}", remedy(&error)))?;
+        if contents.mode & ACCESSIBLE_TO_OTHERS != 0 && !self.allow_loose_key_permissions {
+            return Err(format!(
+                "every user of this machine can get at the token (mode {:o}): chmod o= it, or give --allow-loose-key-permissions",
+                contents.mode
+            ));
+        }
+        String::from_utf8(contents.bytes).map_err(|_| "it is not UTF-8".to_owned())
     }
 
     pub(super) fn server(&self) -> &str {
@@ -123,4 +173,89 @@ pub(super) fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> any
     // A read of standard input that blocks must not hold up the end.
     runtime.shutdown_background();
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, fs::Permissions, os::unix::ffi::OsStringExt, os::unix::fs::PermissionsExt};
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        connect: Connect,
+    }
+
+    /// A file with this in it, of this mode, and what is typed to use it.
+    fn with_file(contents: &[u8], mode: u32) -> (tempfile::TempDir, Connect) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alice.token");
+        fs::write(&path, contents).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let typed = ["tidings", "--token-file", path.to_str().unwrap()];
+        (folder, Typed::parse_from(typed).connect)
+    }
+
+    fn without_file() -> Connect {
+        let mut connect = Typed::parse_from(["tidings"]).connect;
+        connect.token_file = None;
+        connect
+    }
+
+    #[test]
+    fn a_token_comes_from_a_file_before_the_environment() {
+        let variable = || Some(OsString::from("from-environment"));
+        for contents in ["from-file", "from-file\n", "from-file\r\n"] {
+            let (_folder, connect) = with_file(contents.as_bytes(), 0o600);
+            for variable in [None, variable()] {
+                assert_eq!(
+                    connect.token(variable).unwrap().as_deref(),
+                    Some("from-file")
+                );
+            }
+        }
+        let connect = without_file();
+        let token = connect.token(variable()).unwrap();
+        assert_eq!(token.as_deref(), Some("from-environment"));
+        assert_eq!(connect.token(None).unwrap(), None);
+        assert_eq!(connect.token(Some(OsString::new())).unwrap(), None);
+    }
+
+    #[test]
+    fn a_token_that_others_can_get_at_is_not_taken() {
+        for mode in [0o604, 0o602, 0o601, 0o644, 0o666] {
+            let (_folder, mut connect) = with_file(b"secret", mode);
+            let fault = connect.token(None).unwrap_err().to_string();
+            assert!(fault.contains(&format!("mode {mode:o}")), "{fault}");
+            assert!(!fault.contains("secret"), "{fault}");
+            connect.allow_loose_key_permissions = true;
+            assert!(connect.token(None).unwrap().is_some());
+        }
+        for mode in [0o400, 0o600, 0o640, 0o660] {
+            let (_folder, connect) = with_file(b"secret", mode);
+            assert!(connect.token(None).is_ok(), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_token_is_a_fault() {
+        for contents in [&b""[..], b"\n", b"\r\n\n", b"secret\xff"] {
+            let (_folder, connect) = with_file(contents, 0o600);
+            let fault = connect.token(Some("other".into())).unwrap_err().to_string();
+            assert!(fault.contains("alice.token: "), "{fault}");
+            assert!(!fault.contains("secret"), "{fault}");
+        }
+        let (folder, connect) = with_file(b"secret", 0o600);
+        drop(folder);
+        assert!(connect.token(Some("other".into())).is_err(), "no file");
+        let variable = OsString::from_vec(b"secret\xff".to_vec());
+        let fault = without_file()
+            .token(Some(variable))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(fault, "TIDINGS_TOKEN is not UTF-8");
+    }
 }

@@ -3,7 +3,11 @@ use std::{fmt, io, process::ExitCode};
 use crate::{
     client,
     config::ConfigError,
-    security::{TlsError, access::AccessError, issue::IssueError},
+    protocol::Code,
+    security::{
+        TlsError, access::AccessError, inspect::InspectError, issue::IssueError,
+        tokens::TokenFileError,
+    },
     server::ServerError,
 };
 
@@ -49,7 +53,10 @@ pub(super) fn code(outcome: anyhow::Result<()>) -> ExitCode {
         // `tidings sub | head` ends when head has had enough.
         return ExitCode::SUCCESS;
     }
-    eprintln!("tidings: {error:#}");
+    eprintln!(
+        "tidings: {error:#}{}",
+        error.downcast_ref().map_or("", hint)
+    );
     ExitCode::from(exit_of(&error) as u8)
 }
 
@@ -82,13 +89,66 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     let is_usage = error.is::<ConfigError>()
         || error.is::<TlsError>()
         || error.is::<AccessError>()
+        || error.is::<TokenFileError>()
         || error.is::<IssueError>()
+        || error.is::<InspectError>()
         || error.is::<UsageError>();
     if is_usage { Exit::Usage } else { Exit::Failure }
+}
+
+/// By which flag the command line takes what was lacking or wrong, which the library does not know.
+pub(super) fn hint(error: &client::Error) -> &'static str {
+    match error {
+        client::Error::Refused(fault) if fault.code == Code::TokenMissing.as_str() => {
+            " (give it in TIDINGS_TOKEN, or in a file with --token-file)"
+        }
+        client::Error::Connect { cause, .. } if is_of_unknown_ca(cause) => {
+            " (give the CA that signed it with --ca)"
+        }
+        _ => "",
+    }
+}
+
+fn is_of_unknown_ca(cause: &io::Error) -> bool {
+    use rustls::{CertificateError, Error};
+    let tls = cause.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(
+        tls,
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer))
+    )
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::server_event::Refused;
+
+    #[test]
+    fn a_missing_token_is_told_with_where_to_put_it() {
+        let hint_for = |code| {
+            let fault = Refused::new(code, "a sentence").into();
+            hint(&client::Error::Refused(fault))
+        };
+        let told = hint_for(Code::TokenMissing);
+        assert!(
+            told.contains("TIDINGS_TOKEN") && told.contains("--token-file"),
+            "{told}"
+        );
+        assert_eq!(hint_for(Code::TokenInvalid), "");
+        assert_eq!(hint(&client::Error::Ended), "");
+    }
+
+    #[test]
+    fn what_was_typed_wrongly_is_told_apart_from_what_failed() {
+        let inspected = crate::security::inspect::CertificateSummary::read("/nowhere".as_ref());
+        assert_eq!(exit_of(&inspected.unwrap_err().into()), Exit::Usage);
+        assert_eq!(exit_of(&UsageError(String::new()).into()), Exit::Usage);
+        assert_eq!(exit_of(&anyhow::anyhow!("")), Exit::Failure);
+    }
 }

@@ -14,6 +14,7 @@ mod publish;
 mod reference;
 mod serve;
 mod subscribe;
+mod token;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,9 @@ enum Command {
     /// Make certificates and look at them.
     #[command(subcommand)]
     Certs(certs::CertsCommand),
+    /// Make, list and revoke the tokens that a server takes.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Tell whether access rules allow something, and which of them decides.
     Explain(explain::Explain),
     /// Explain the events of the protocol, all or one.
@@ -71,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Pub(command) => command.run(),
         Command::Sub(command) => command.run(),
         Command::Certs(command) => certs::run(command),
+        Command::Token(command) => token::run(command),
         Command::Explain(command) => command.run(),
         Command::Events(command) => command.run(),
         Command::Errors(command) => command.run(),

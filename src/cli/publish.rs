@@ -13,10 +13,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{
     connect::{Connect, block_on},
-    exit::{Exit, Told},
+    exit::{Exit, Told, UsageError},
 };
 use crate::{
     client::{Client, Error, Pending, Receipt},
+    security::Unreadable,
     topic::Topic,
 };
 
@@ -30,7 +31,8 @@ const WINDOW: usize = 1024;
     tidings pub -t plant/7/note -m 'door open'\n  \
     journalctl -f -o json | tidings pub -t logs -l\n\n\
     A payload that is JSON is sent as it is; any other text is sent as a JSON string.\n\
-    Ends with 0 only if the broker accepted everything.")]
+    Exit code: 0 the broker accepted everything, 1 it did not, or there was no connection, 64 typed\n\
+    wrongly, or a file that cannot be used.")]
 pub(super) struct Publish {
     /// The topic.
     #[arg(short, long, value_name = "TOPIC")]
@@ -222,7 +224,13 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     } else {
         fs::read_to_string(path)
     };
-    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    // What standard input gives is not what was typed.
+    let text = match text {
+        Err(error) if path != Path::new("-") => {
+            return Err(UsageError(Unreadable(path, &error).to_string()).into());
+        }
+        text => text.context("cannot read standard input")?,
+    };
     // The end of a text file's last line is not part of what it says.
     Ok(text.strip_suffix('\n').map_or(text.clone(), str::to_owned))
 }

@@ -11,10 +11,10 @@ use tokio::{
 
 use super::{
     connect::{Connect, block_on},
-    exit::{Exit, Told},
+    exit::{Exit, Told, hint},
 };
 use crate::{
-    client::{Client, Connectivity, Delivery, Error, Message, Reconnect},
+    client::{Client, Connectivity, Delivery, Error, Gap, Message, Reconnect},
     security::turns_direction,
     topic::TopicFilter,
 };
@@ -29,7 +29,9 @@ const OUTPUT_BYTES: usize = 64 * 1024;
     tidings sub -t '#' --envelope\n  \
     tidings sub -t news -C 1 -W 10\n\n\
     When the connection is lost it is made again, and standard error says so.\n\
-    Ends with 0 after --count messages or on SIGINT or SIGTERM, with 1 when --wait is over before that.")]
+    Exit code: 0 after --count messages, after --wait without --count, or on SIGINT or SIGTERM; 1 when\n\
+    --wait is over before --count, when there is no connection, or when the server has ended the\n\
+    subscription to every filter; 64 typed wrongly, or a file that cannot be used.")]
 pub(super) struct Subscribe {
     /// A topic filter; may be given several times. `+` stands for one level, a last `#` for all
     /// that follow.
@@ -105,7 +107,10 @@ impl Subscribe {
                             return Ok(());
                         }
                     }
-                    None => return Err(anyhow::anyhow!("{}", client.ended().await)),
+                    None => {
+                        printed.flush()?;
+                        return nothing_left(client).await;
+                    }
                 },
                 change = watched.state_changed() => self.tell(&change),
                 () = wait_is_over(wait_over) => {
@@ -138,7 +143,11 @@ impl Subscribe {
             Ok(message) => printed.line(&[payload(message)]),
             Err(gap) => {
                 printed.flush()?;
-                self.say(format_args!("{gap}"));
+                match gap {
+                    // With the last of them the command ends, and that is told in any case.
+                    Gap::Closed(_) => eprintln!("tidings: {gap}"),
+                    Gap::Missed(_) | Gap::Reconnected => self.say(format_args!("{gap}")),
+                }
                 Ok(())
             }
         }
@@ -156,6 +165,21 @@ impl Subscribe {
     fn say(&self, text: std::fmt::Arguments<'_>) {
         if !self.quiet {
             eprintln!("tidings: {text}");
+        }
+    }
+}
+
+/// No message can come any more: because the connection has ended, which is told here, or because
+/// the server has ended every filter, which was told with each.
+async fn nothing_left(client: Client) -> anyhow::Result<()> {
+    tokio::select! {
+        biased;
+        error = client.ended() => Err(anyhow::anyhow!("{error}{}", hint(&error))),
+        () = std::future::ready(()) => {
+            if client.me().is_some() {
+                client.close().await?;
+            }
+            Err(Told(Exit::Failure).into())
         }
     }
 }

@@ -100,12 +100,10 @@ async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
         Err(Error::Lost(cause)) => return Err(connect_error(cause)),
         greeting => greeting?,
     };
-    let request = encode(&ClientEvent::RequestAuthentication(RequestAuthentication {
-        token: None,
-        presence: options.presence,
-        reference: None,
-    }));
-    writer.write_all(&request).await.map_err(connect_error)?;
+    writer
+        .write_all(&authentication_request(options))
+        .await
+        .map_err(connect_error)?;
     writer.flush().await.map_err(connect_error)?;
     let me = first_event(&mut lines, authenticated).await?;
     let connection = Connection {
@@ -114,6 +112,16 @@ async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
         limits,
     };
     Ok((connection, me))
+}
+
+/// Asked for even where the greeting wants a token and there is none: what the server answers to
+/// that says more than could be said here.
+fn authentication_request(options: &Options) -> Vec<u8> {
+    encode(&ClientEvent::RequestAuthentication(RequestAuthentication {
+        token: options.token.clone(),
+        presence: options.presence,
+        reference: None,
+    }))
 }
 
 /// Reads until `wanted` finds what it looks for.
@@ -168,4 +176,37 @@ fn server_name(server: &str) -> Result<ServerName<'static>, Error> {
     port.parse::<u16>().map_err(|_| bad_address())?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(host.to_owned()).map_err(|_| bad_address())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(options: &Options) -> serde_json::Value {
+        serde_json::from_slice(&authentication_request(options)).unwrap()
+    }
+
+    #[test]
+    fn sends_the_token_that_there_is() {
+        let with = request(&Options::to_nowhere().token("tdg_a"));
+        assert_eq!(with["event"], "request_authentication");
+        assert_eq!(with["content"]["token"], "tdg_a");
+        let without = request(&Options::to_nowhere());
+        assert_eq!(without["event"], "request_authentication");
+        assert_eq!(without["content"].get("token"), None);
+    }
+
+    #[test]
+    fn a_refused_authentication_ends_with_code_and_reason() {
+        let content = r#"{"code":"token_expired","reason":"it has expired","retryable":false}"#;
+        let line = format!(
+            r#"{{"event":"authentication_refused","id":"s","content":{content},"timestamp":"t"}}"#
+        );
+        let event = ServerLine::parse(line.as_bytes()).unwrap().event.unwrap();
+        let error = authenticated(event).unwrap_err();
+        assert!(matches!(error, Error::Refused(_)), "{error:?}");
+        assert!(!error.is_retryable());
+        let told = "the server refused the connection: it has expired (token_expired)";
+        assert_eq!(error.to_string(), told);
+    }
 }

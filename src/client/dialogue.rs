@@ -1,7 +1,7 @@
 //! What client and server say to each other on one connection after the other: requests become
 //! lines, and lines become answers and deliveries. No socket, no clock.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, mem};
 
 use bytes::BytesMut;
 use serde_json::value::RawValue;
@@ -10,7 +10,9 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::{ClientInfo, Error, Gap, Message, Receipt, subscription::Delivery};
+use super::{
+    ClientInfo, ClosedFilter, Error, Gap, Message, Receipt, ServerFault, subscription::Delivery,
+};
 use crate::{
     protocol::{
         ClientEvent, ServerEvent,
@@ -47,14 +49,22 @@ pub(super) enum Request {
 enum Waiting {
     Publish(Reply<Receipt>),
     /// One filter of the subscription with this number.
-    Subscribe(u64),
+    Subscribe(u64, TopicFilter),
     ListClients(Reply<Vec<ClientInfo>>),
 }
 
+/// Places of a subscription's queue that messages leave free: what is missing and that a filter has
+/// ended can always be told, however slow the reader is. One that ends is told of once, after the
+/// two gaps that may be still to be told.
+pub(super) const fn reserve(filters_len: usize) -> usize {
+    3 * filters_len
+}
+
 struct Subscriber {
+    /// Those that the server has not ended.
     filters: Vec<TopicFilter>,
-    /// Filters that the server has not answered yet, on this connection.
-    unanswered: usize,
+    /// Of these, what the server has not answered yet on this connection.
+    unanswered: Vec<TopicFilter>,
     /// Who waits for the subscription to begin. Nobody does where it is renewed.
     opening: Option<Reply<()>>,
     deliveries: mpsc::Sender<Delivery>,
@@ -108,7 +118,7 @@ impl Dialogue {
                 let number = self.number();
                 let subscriber = Subscriber {
                     filters,
-                    unanswered: 0,
+                    unanswered: Vec::new(),
                     opening: Some(reply),
                     deliveries,
                     missed: 0,
@@ -156,7 +166,7 @@ impl Dialogue {
             match waiting {
                 Waiting::Publish(reply) => drop(reply.send(Err(unanswered()))),
                 Waiting::ListClients(reply) => drop(reply.send(Err(unanswered()))),
-                Waiting::Subscribe(_) => {}
+                Waiting::Subscribe(..) => {}
             }
         }
         for (_, subscriber) in self.subscribers.extract_if(|_, s| s.opening.is_some()) {
@@ -188,6 +198,7 @@ impl Dialogue {
                 }
             }
             Some(ServerEvent::Subscribed(subscribed)) => self.subscribed(subscribed.reference),
+            Some(ServerEvent::SubscriptionClosed(closed)) => self.closed(closed),
             Some(ServerEvent::Clients(clients)) => self.clients(clients),
             Some(ServerEvent::Error(error)) => self.refused(error),
             Some(ServerEvent::ConnectionClosing(closing)) => {
@@ -267,23 +278,31 @@ impl Dialogue {
 
     fn subscribed(&mut self, reference: Option<Cow<'_, str>>) {
         let answered = reference.and_then(|reference| self.answered(&reference));
-        let Some(Waiting::Subscribe(number)) = answered else {
-            return;
-        };
-        let Some(subscriber) = self.subscribers.get_mut(&number) else {
-            return;
-        };
-        subscriber.unanswered -= 1;
-        if subscriber.unanswered > 0 {
-            return;
+        if let Some(Waiting::Subscribe(number, filter)) = answered
+            && let Some(subscriber) = self.subscribers.get_mut(&number)
+        {
+            subscriber.is_answered(&filter);
         }
-        match subscriber.opening.take() {
-            Some(reply) => drop(reply.send(Ok(()))),
-            None => {
-                subscriber.renewed = true;
-                subscriber.tell_gaps();
-            }
+    }
+
+    /// The server has ended one filter, for all who had it in force. Who has only just asked for it
+    /// gets an answer of its own.
+    fn closed(&mut self, closed: server_event::SubscriptionClosed<'_>) {
+        let fault = ServerFault::from(&closed);
+        let in_force = |subscriber: &Subscriber| {
+            let is_it = |filter: &TopicFilter| filter.as_str() == closed.topic;
+            subscriber.filters.iter().any(is_it) && !subscriber.unanswered.iter().any(is_it)
+        };
+        for subscriber in self.subscribers.values_mut().filter(|s| in_force(s)) {
+            subscriber.close(&closed.topic, &fault);
         }
+        self.forget_closed();
+    }
+
+    /// The stream of a subscription of which nothing is left ends, once all was told.
+    fn forget_closed(&mut self) {
+        self.subscribers
+            .retain(|_, subscriber| !subscriber.filters.is_empty());
     }
 
     fn clients(&mut self, clients: server_event::Clients<'_>) {
@@ -305,20 +324,30 @@ impl Dialogue {
             .reference
             .clone()
             .and_then(|reference| self.answered(&reference));
-        let rejected = Error::Rejected(error.into());
+        let fault = ServerFault::from(error);
+        let rejected = Error::Rejected(fault.clone());
         match waiting {
             Some(Waiting::Publish(reply)) => drop(reply.send(Err(rejected))),
             Some(Waiting::ListClients(reply)) => drop(reply.send(Err(rejected))),
-            // The whole subscription ends here, and its stream with it.
-            Some(Waiting::Subscribe(number)) => match self.forget(number) {
-                Some(Subscriber {
-                    opening: Some(reply),
-                    ..
-                }) => drop(reply.send(Err(rejected))),
-                _ => tracing::warn!(%rejected, "a subscription was not renewed"),
-            },
+            Some(Waiting::Subscribe(number, filter)) => {
+                self.subscription_refused(number, &filter, fault);
+            }
             // Of a publish that wants no answer, or of what was taken back in the meantime.
             None => tracing::debug!(%rejected, "refused"),
+        }
+    }
+
+    /// One that is to begin does not; one that is to be renewed goes on with what is left of it.
+    fn subscription_refused(&mut self, number: u64, filter: &TopicFilter, fault: ServerFault) {
+        let Some(subscriber) = self.subscribers.get_mut(&number) else {
+            return;
+        };
+        if subscriber.opening.is_none() {
+            subscriber.close(filter.as_str(), &fault);
+            subscriber.is_answered(filter);
+            self.forget_closed();
+        } else if let Some(reply) = self.forget(number).and_then(|gone| gone.opening) {
+            drop(reply.send(Err(Error::Rejected(fault))));
         }
     }
 
@@ -327,9 +356,9 @@ impl Dialogue {
             return;
         };
         let filters = subscriber.filters.clone();
-        subscriber.unanswered = filters.len();
+        subscriber.unanswered.clone_from(&filters);
         for topic in filters {
-            let reference = Some(self.expect(Waiting::Subscribe(number)));
+            let reference = Some(self.expect(Waiting::Subscribe(number, topic.clone())));
             self.say(&ClientEvent::Subscribe(Subscribe { topic, reference }));
         }
     }
@@ -378,40 +407,88 @@ impl Dialogue {
 }
 
 impl Subscriber {
+    /// Counts one answer. With the last one the subscription has begun, or is renewed.
+    fn is_answered(&mut self, filter: &TopicFilter) {
+        let place = self.unanswered.iter().position(|asked| asked == filter);
+        if let Some(place) = place {
+            self.unanswered.swap_remove(place);
+        }
+        if !self.unanswered.is_empty() {
+            return;
+        }
+        match self.opening.take() {
+            Some(reply) => drop(reply.send(Ok(()))),
+            None if self.filters.is_empty() => {}
+            None => {
+                self.renewed = true;
+                self.tell_gaps();
+            }
+        }
+    }
+
+    /// Tells that a filter has ended, after what is missing before that.
+    fn close(&mut self, topic: &str, fault: &ServerFault) {
+        // It may have been asked for twice.
+        if !self.filters.iter().any(|filter| filter.as_str() == topic) {
+            return;
+        }
+        while self.has_gap() {
+            self.tell_gap();
+        }
+        let closed = Gap::Closed(ClosedFilter {
+            topic: topic.to_owned(),
+            fault: fault.clone(),
+        });
+        self.tell(closed);
+        self.filters.retain(|filter| filter.as_str() != topic);
+    }
+
     /// Whether someone still reads.
     fn deliver(&mut self, message: impl FnOnce() -> Message) -> bool {
-        if !self.tell_gaps() {
+        if !self.tell_gaps() || !self.has_room() {
             self.missed += 1;
             return !self.deliveries.is_closed();
         }
-        match self.deliveries.try_send(Ok(message())) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
-                self.missed += 1;
-                true
-            }
-            Err(TrySendError::Closed(_)) => false,
-        }
+        self.deliveries.try_send(Ok(message())).is_ok()
     }
 
     /// Tells what is missing before what follows it: whether there was room for that.
     fn tell_gaps(&mut self) -> bool {
-        if self.missed > 0 {
-            if self
-                .deliveries
-                .try_send(Err(Gap::Missed(self.missed)))
-                .is_err()
-            {
+        while self.has_gap() {
+            if !self.has_room() {
                 return false;
             }
-            self.missed = 0;
-        }
-        if self.renewed {
-            if self.deliveries.try_send(Err(Gap::Reconnected)).is_err() {
-                return false;
-            }
-            self.renewed = false;
+            self.tell_gap();
         }
         true
     }
+
+    const fn has_gap(&self) -> bool {
+        self.missed > 0 || self.renewed
+    }
+
+    fn tell_gap(&mut self) {
+        let gap = if self.missed > 0 {
+            Gap::Missed(mem::take(&mut self.missed))
+        } else {
+            self.renewed = false;
+            Gap::Reconnected
+        };
+        self.tell(gap);
+    }
+
+    /// There is always a place: none is told without room, or it is what room is reserved for.
+    fn tell(&self, gap: Gap) {
+        if let Err(TrySendError::Full(Err(gap))) = self.deliveries.try_send(Err(gap)) {
+            tracing::error!(%gap, "a subscription was not told of this");
+        }
+    }
+
+    /// Nobody else puts anything into the queue: a place that is there stays there.
+    fn has_room(&self) -> bool {
+        self.deliveries.capacity() > reserve(self.filters.len())
+    }
 }
+
+#[cfg(test)]
+mod tests;

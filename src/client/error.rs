@@ -2,8 +2,8 @@ use std::{io, time::Duration};
 
 use crate::{
     protocol::{
-        Fault,
-        server_event::{ErrorContent, Refused},
+        Code, Fault,
+        server_event::{ErrorContent, Refused, SubscriptionClosed},
     },
     topic::{FilterError, TopicError},
 };
@@ -121,11 +121,14 @@ fn hint(error: &io::Error) -> &'static str {
         Tls::AlertReceived(Alert::CertificateExpired) => {
             " (this client's certificate has expired, or is not valid yet)"
         }
+        Tls::AlertReceived(Alert::CertificateRevoked) => {
+            " (this client's certificate has been revoked)"
+        }
         Tls::AlertReceived(Alert::CertificateRequired) => {
             " (the server wants a client certificate)"
         }
         Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            " (the server's certificate is not from the CA given with --ca)"
+            " (the server's certificate is not from a CA that this client trusts)"
         }
         Tls::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -172,6 +175,37 @@ impl From<ErrorContent<'_>> for ServerFault {
             code: error.code.into_owned(),
             reason: error.reason.into_owned(),
             retryable: error.retryable,
+        }
+    }
+}
+
+impl From<&SubscriptionClosed<'_>> for ServerFault {
+    /// The event does not say whether it can succeed later: the code does.
+    fn from(closed: &SubscriptionClosed<'_>) -> Self {
+        let code = Code::ALL.iter().find(|code| code.as_str() == closed.code);
+        Self {
+            code: closed.code.clone().into_owned(),
+            reason: closed.reason.clone().into_owned(),
+            retryable: code.is_some_and(|code| code.retryable()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_fault_of_a_token_is_tried_again() {
+        for code in [
+            Code::TokenMissing,
+            Code::TokenInvalid,
+            Code::TokenExpired,
+            Code::TokenIdentityMismatch,
+        ] {
+            let refused = || Refused::new(code, "a sentence").into();
+            assert!(!Error::Refused(refused()).is_retryable(), "{code}");
+            assert!(!Error::Closed(refused()).is_retryable(), "{code}");
         }
     }
 }

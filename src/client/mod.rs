@@ -35,7 +35,7 @@
 //!
 //! What is promised is what the broker promises: messages of one publisher arrive in their order,
 //! at most once, and no loss is silent. Where a subscriber falls behind or the connection was lost,
-//! its [`Subscription`] says so in place of what is missing.
+//! its [`Subscription`] says so in place of what is missing; and where the broker has ended one.
 
 mod connection;
 mod dialogue;
@@ -55,7 +55,7 @@ use tokio::{
 
 pub use error::{Error, ServerFault};
 pub use options::{Options, Reconnect};
-pub use subscription::{Delivery, Gap, Message, Subscription};
+pub use subscription::{ClosedFilter, Delivery, Gap, Message, Subscription};
 
 use crate::{
     protocol::ClientId,
@@ -247,7 +247,7 @@ impl Client {
         if filters.is_empty() {
             return Err(Error::NoFilter);
         }
-        let (deliveries, queue) = mpsc::channel(self.queue_len);
+        let (deliveries, queue) = mpsc::channel(self.queue_len + dialogue::reserve(filters.len()));
         let subscribing = self.ask(|reply| Request::Subscribe {
             filters,
             deliveries,

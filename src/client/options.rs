@@ -2,6 +2,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 
+use crate::protocol::client_event::Token;
+
 /// Messages of one subscription that may wait to be taken.
 const QUEUE_LEN: usize = 16 * 1024;
 
@@ -11,6 +13,7 @@ pub struct Options {
     pub(super) server: String,
     pub(super) tls: Arc<ClientConfig>,
     pub(super) presence: bool,
+    pub(super) token: Option<Token<'static>>,
     pub(super) reconnect: Reconnect,
     pub(super) connect_timeout: Duration,
     pub(super) request_timeout: Duration,
@@ -57,11 +60,20 @@ impl Options {
             server: server.into(),
             tls,
             presence: false,
+            token: None,
             reconnect: Reconnect::Never,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             queue_len: QUEUE_LEN,
         }
+    }
+
+    /// What the client proves itself with beside its certificate. None unless set. A server that
+    /// wants none does not look at it.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(Token::new(token.into()));
+        self
     }
 
     /// What to do when the connection is lost. [`Reconnect::Never`] unless set.
@@ -98,6 +110,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("server", &self.server)
+            .field("token", &self.token)
             .field("reconnect", &self.reconnect)
             .finish_non_exhaustive()
     }
@@ -106,6 +119,27 @@ impl fmt::Debug for Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Options {
+        /// A server that nobody connects to.
+        pub(in crate::client) fn to_nowhere() -> Self {
+            let provider = rustls::crypto::aws_lc_rs::default_provider();
+            let tls = ClientConfig::builder_with_provider(Arc::new(provider))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth();
+            Self::new("localhost:4433", Arc::new(tls))
+        }
+    }
+
+    #[test]
+    fn shows_no_token() {
+        let options = Options::to_nowhere().token("tdg_secret");
+        let shown = format!("{options:?} {options:#?}");
+        assert!(shown.contains("localhost:4433"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
 
     #[test]
     fn waits_longer_each_time_up_to_the_longest() {

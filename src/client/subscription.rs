@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use super::ServerFault;
 use crate::protocol::ClientId;
 
 /// The messages of one subscription, as a [`Stream`] or by [`next`](Self::next).
@@ -57,6 +58,18 @@ pub enum Gap {
     Missed(u64),
     /// The connection was lost and made again, and nobody knows what was published in between.
     Reconnected,
+    /// The server has ended the subscription to one filter. Nothing more comes for it, also not
+    /// after a reconnection.
+    Closed(ClosedFilter),
+}
+
+/// A filter of a subscription that the server has ended, or would not renew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosedFilter {
+    /// The filter.
+    pub topic: String,
+    /// Why.
+    pub fault: ServerFault,
 }
 
 impl fmt::Display for Gap {
@@ -65,6 +78,9 @@ impl fmt::Display for Gap {
             Self::Missed(count) => write!(f, "{count} messages were dropped: taken too slowly"),
             Self::Reconnected => {
                 f.write_str("reconnected: what was published in between is not known")
+            }
+            Self::Closed(ClosedFilter { topic, fault }) => {
+                write!(f, "the server ended the subscription to {topic}: {fault}")
             }
         }
     }
@@ -82,7 +98,7 @@ impl Subscription {
     }
 
     /// Waits for the next message. `None` when the connection has ended for good, or the server
-    /// has refused to renew the subscription.
+    /// has ended every filter of the subscription and a [`Gap::Closed`] has told of each.
     pub async fn next(&mut self) -> Option<Delivery> {
         self.queue.recv().await
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of clients or of what they say.
 
+mod aside;
 mod client_use;
 mod fault_text;
 mod identity;
@@ -16,3 +17,4 @@ pub use tls::{Credentials, TlsError, TlsVersion, client_config, server_config};
 pub mod access;
 pub mod inspect;
 pub mod issue;
+pub mod tokens;
