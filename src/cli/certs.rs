@@ -1,27 +1,37 @@
-//! `tidings certs`: make certificates and look at them.
+//! `tidings certs`: make certificates, take them back, renew them, and look at them.
 
 use std::{
+    fs,
     io::{self, Write},
     net::IpAddr,
     path::{Path, PathBuf},
 };
 
-use anyhow::bail;
 use chrono::{DateTime, SecondsFormat, Utc};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::exit::UsageError;
 use crate::security::{
     IdentityError, IdentitySource,
-    inspect::{CertificateSummary, escaped},
-    issue::{CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, Purpose, Validity},
+    inspect::{CertificateSummary, ListSummary, escaped},
+    issue::{
+        CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, IfRevoked, Purpose, RenewReport,
+        RevocationReason, RevokeReport, Revoked, Serial, Validity,
+    },
 };
 
 /// Days for which a certificate can be asked: ten years, a little less than a new CA has.
 const DAYS_MAX: i64 = 3_650;
 
-/// Make certificates and look at them.
+const EXIT_CODES: &str = "Exit code: 0 done, 64 typed wrongly, or a file that cannot be used.";
+
+/// Make certificates, take them back, renew them, and look at them.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) enum CertsCommand {
     /// Make a CA, a server certificate for this machine, and the clients alice and bob.
+    ///
+    /// With them comes ca.crl, the list of certificates that the CA has taken back: none as yet.
     ///
     /// Makes only what is missing and never overwrites a file. For development: who can read
     /// ca.key can become anyone.
@@ -38,11 +48,41 @@ pub(crate) enum CertsCommand {
         tidings certs issue sensor-7 --uri spiffe://example.org/sensor-7 --days 30\n  \
         tidings certs issue broker --server --dns broker.example.org --ip 192.0.2.7")]
     Issue(IssueArguments),
-    /// Show what a certificate says, how long it is good, and which identity it gives.
+    /// Take a certificate back: put it on the CA's revocation list, ca.crl.
     ///
-    /// Shows what is written in the file; it does not check who signed it.
+    /// Whoever is on the list of a server's --crl is not let in any more, and thrown out when the
+    /// server takes the new list: at once on SIGHUP, else within --reload-interval. There is no
+    /// way back: issue a certificate under another name, or, to let the same name in again, `tidings
+    /// certs renew NAME --even-if-revoked`. Clients look at no list: a server's certificate that is
+    /// on it is still a server's to them.
+    #[command(after_help = "Examples:\n  \
+        tidings certs revoke carol --reason keyCompromise\n  \
+        tidings certs revoke /srv/old/sensor-7.crt\n  \
+        tidings certs revoke --serial 4F0A6B21C5D8E93377A1B2C3D4E5F607")]
+    Revoke(RevokeArguments),
+    /// Renew a certificate, or, without NAME, the revocation list.
+    ///
+    /// With NAME: makes a new key, and a certificate that says the same and is good for as long as
+    /// the old one was. They take the place of NAME.key and NAME.crt; the old two are kept as
+    /// NAME.old.key and NAME.old.crt, in place of those of an earlier renewal when these have expired
+    /// or are revoked. The old certificate stays good until its end, so that there is time to bring
+    /// the new one to where it is used; `tidings certs revoke NAME.old`, or --revoke, ends it. A name
+    /// that is revoked gets no other certificate, unless by --even-if-revoked.
+    ///
+    /// Without NAME: signs ca.crl anew, all that is on it kept. A server takes no list that has
+    /// expired.
+    #[command(after_help = "Examples:\n  \
+        tidings certs renew\n  \
+        tidings certs renew alice\n  \
+        tidings certs renew sensor-7 --revoke")]
+    Renew(RenewArguments),
+    /// Show what a certificate or revocation list says, and how long it is good.
+    ///
+    /// Of a certificate also which identity it gives. Shows what is written in the file; it does
+    /// not check who signed it.
     #[command(after_help = "Examples:\n  \
         tidings certs show alice\n  \
+        tidings certs show ca.crl\n  \
         tidings certs show /etc/tidings/server.crt")]
     Show(ShowArguments),
 }
@@ -86,8 +126,49 @@ pub(crate) struct IssueArguments {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct RevokeArguments {
+    /// A name in the folder, such as alice; or a PEM file.
+    #[arg(
+        value_name = "NAME|FILE",
+        required_unless_present = "serial",
+        conflicts_with = "serial"
+    )]
+    certificate: Option<PathBuf>,
+    /// The certificate's serial number in hexadecimal, when its file is gone. Whether there ever
+    /// was one with it is not checked.
+    #[arg(long, value_name = "HEX")]
+    serial: Option<Serial>,
+    /// Why.
+    #[arg(long, value_name = "REASON", default_value = RevocationReason::default().as_str(),
+        value_parser = reasons())]
+    reason: RevocationReason,
+    #[command(flatten)]
+    folder: FolderArgument,
+}
+
+/// The words of RFC 5280.
+fn reasons() -> impl TypedValueParser<Value = RevocationReason> {
+    PossibleValuesParser::new(RevocationReason::OF_CERTIFICATES.map(RevocationReason::as_str))
+        .map(|name| RevocationReason::from_name(&name).unwrap_or_default())
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RenewArguments {
+    /// A name in the folder, such as alice. Without it the revocation list is renewed.
+    name: Option<String>,
+    /// Take the old certificate back as well.
+    #[arg(long, requires = "name")]
+    revoke: bool,
+    /// Renew a certificate that is revoked too: its name is let in again, by the new one.
+    #[arg(long, requires = "name")]
+    even_if_revoked: bool,
+    #[command(flatten)]
+    folder: FolderArgument,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct ShowArguments {
-    /// A name in the folder, such as alice, server or ca; or a PEM file.
+    /// A name in the folder, such as alice, server, ca or ca.crl; or a file.
     #[arg(value_name = "NAME|FILE")]
     certificate: PathBuf,
     #[command(flatten)]
@@ -107,6 +188,8 @@ pub(crate) fn run(command: CertsCommand) -> anyhow::Result<()> {
     match command {
         CertsCommand::Init(arguments) => init(&arguments, &mut out),
         CertsCommand::Issue(arguments) => issue(arguments, &mut out),
+        CertsCommand::Revoke(arguments) => revoke(arguments, &mut out),
+        CertsCommand::Renew(arguments) => renew(&arguments, &mut out),
         CertsCommand::Show(arguments) => show(&arguments, &mut out),
     }
 }
@@ -142,8 +225,7 @@ fn warn_of_end(path: &Path) {
         Ok(_) => return,
         Err(fault) => fault.to_string(),
     };
-    // With stderr gone there is nobody left to warn.
-    let _ = writeln!(io::stderr(), "warning: {warning}");
+    hint(&format!("warning: {warning}"));
 }
 
 fn issue(arguments: IssueArguments, out: &mut impl Write) -> anyhow::Result<()> {
@@ -177,39 +259,216 @@ fn issue(arguments: IssueArguments, out: &mut impl Write) -> anyhow::Result<()> 
     let files = CertificateFolder::new(folder.dir).issue(&name, &request)?;
     writeln!(out, "made {}", files.key.display())?;
     writeln!(out, "made {}", files.certificate.display())?;
+    tell_serial(&first_of(&files.certificate)?, out)
+}
+
+/// By which it can be revoked when its file is gone.
+fn tell_serial(certificate: &CertificateSummary, out: &mut impl Write) -> anyhow::Result<()> {
+    Ok(writeln!(out, "serial {}", certificate.serial)?)
+}
+
+fn first_of(path: &Path) -> anyhow::Result<CertificateSummary> {
+    // There is never none.
+    Ok(CertificateSummary::read(path)?.swap_remove(0))
+}
+
+fn revoke(arguments: RevokeArguments, out: &mut impl Write) -> anyhow::Result<()> {
+    let RevokeArguments {
+        certificate,
+        serial,
+        reason,
+        folder,
+    } = arguments;
+    let what = match (certificate, serial) {
+        (_, Some(serial)) => Revoked::Serial(serial),
+        (Some(wanted), None) => Revoked::Certificate(find(&wanted, &folder.dir)?),
+        (None, None) => {
+            let fault = "give a certificate's name, its file, or --serial";
+            return Err(UsageError(fault.to_owned()).into());
+        }
+    };
+    let folder = CertificateFolder::new(folder.dir);
+    let report = folder.revoke(&what, reason)?;
+    tell_revoked(&report, &folder, out)?;
+    if let Revoked::Certificate(path) = &what {
+        warn_of_servers(&first_of(path)?);
+    }
     Ok(())
+}
+
+/// A server's certificate on a list looks like more than it is.
+fn warn_of_servers(certificate: &CertificateSummary) {
+    if certificate.is_for_servers() {
+        hint(&format!(
+            "warning: it is for servers, and clients look at no list: until {} they take whoever has its key; `tidings certs issue NAME --server` makes another for it",
+            day_and_time(certificate.not_after)
+        ));
+    }
+}
+
+fn tell_revoked(
+    report: &RevokeReport,
+    folder: &CertificateFolder,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let (revocation, list) = (&report.revocation, folder.crl());
+    let (serial, reason, list) = (&revocation.serial, revocation.reason, list.display());
+    if report.was_there {
+        writeln!(
+            out,
+            "left {list}: {serial} is on it since {} ({reason})",
+            day_and_time(revocation.since)
+        )?;
+        return Ok(());
+    }
+    writeln!(out, "revoked {serial} ({reason})")?;
+    tell_list(
+        folder,
+        report.list.next_update,
+        report.owner_lost.as_deref(),
+        out,
+    )
+}
+
+/// What was written, until when it serves, and what makes it count.
+fn tell_list(
+    folder: &CertificateFolder,
+    next_update: DateTime<Utc>,
+    owner_lost: Option<&str>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let list = folder.crl();
+    writeln!(
+        out,
+        "made {}, good until {}",
+        list.display(),
+        day_and_time(next_update)
+    )?;
+    hint(&format!(
+        "a server that runs with --crl {} takes it within its --reload-interval, or at once on SIGHUP",
+        list.display()
+    ));
+    if let Some(reason) = owner_lost {
+        hint(&format!(
+            "warning: {} belongs to this user now, as its owner could not be kept ({reason}): can the server still read it?",
+            list.display()
+        ));
+    }
+    Ok(())
+}
+
+fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()> {
+    let folder = CertificateFolder::new(&arguments.folder.dir);
+    let Some(name) = &arguments.name else {
+        let written = folder.renew_crl()?;
+        let next_update = written.list.next_update;
+        return tell_list(&folder, next_update, written.owner_lost.as_deref(), out);
+    };
+    let if_revoked = if arguments.even_if_revoked {
+        IfRevoked::Renew
+    } else {
+        IfRevoked::Refuse
+    };
+    let report = folder.renew(name, if_revoked)?;
+    for kept in report.old_key.iter().chain([&report.old_certificate]) {
+        writeln!(out, "kept {}", kept.display())?;
+    }
+    writeln!(out, "made {}", report.files.key.display())?;
+    writeln!(
+        out,
+        "made {}, good until {}",
+        report.files.certificate.display(),
+        day_and_time(report.not_after)
+    )?;
+    tell_serial(&first_of(&report.files.certificate)?, out)?;
+    if arguments.revoke {
+        let old = Revoked::Certificate(report.old_certificate);
+        let revoked = folder.revoke(&old, RevocationReason::Superseded)?;
+        return tell_revoked(&revoked, &folder, out);
+    }
+    if let Some(text) = told_of_old(&report, folder.path(), Utc::now()) {
+        hint(&text);
+    }
+    Ok(())
+}
+
+/// What the old certificate is still good for.
+fn told_of_old(report: &RenewReport, dir: &Path, now: DateTime<Utc>) -> Option<String> {
+    match &report.old_revocation {
+        Some(revocation) => Some(format!(
+            "the old certificate stays revoked, as it is since {}",
+            day_and_time(revocation.since)
+        )),
+        None if report.old_not_after > now => Some(format!(
+            "the old certificate is not revoked, and good until {}: `tidings certs revoke {} --dir {}` ends it",
+            day_and_time(report.old_not_after),
+            report.old_certificate.display(),
+            dir.display()
+        )),
+        None => None,
+    }
+}
+
+/// What to do next, or what to know.
+fn hint(text: &str) {
+    // With stderr gone there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "tidings: {text}");
 }
 
 fn show(arguments: &ShowArguments, out: &mut impl Write) -> anyhow::Result<()> {
     let path = find(&arguments.certificate, &arguments.folder.dir)?;
-    for (index, summary) in CertificateSummary::read(&path)?.iter().enumerate() {
+    let now = Utc::now();
+    let blocks: Vec<_> = if is_list(&path) {
+        let lists = ListSummary::read(&path)?;
+        lists
+            .iter()
+            .map(|list| list_rows(&path, list, now))
+            .collect()
+    } else {
+        let certificates = CertificateSummary::read(&path)?;
+        certificates
+            .iter()
+            .map(|certificate| rows(&path, certificate, now))
+            .collect()
+    };
+    for (index, rows) in blocks.iter().enumerate() {
         if index > 0 {
             writeln!(out)?;
         }
-        for (key, value) in rows(&path, summary, Utc::now()) {
+        for (key, value) in rows {
             writeln!(out, "{:<24}{value}", format!("{key}:"))?;
         }
     }
     Ok(())
 }
 
+/// By its name, or by what it is when it says so.
+fn is_list(path: &Path) -> bool {
+    const HEADING: &[u8] = b"-----BEGIN X509 CRL-----";
+    // What cannot be read is told by who reads it to show it.
+    path.extension().is_some_and(|extension| extension == "crl")
+        || fs::read(path).is_ok_and(|bytes| bytes.windows(HEADING.len()).any(|at| at == HEADING))
+}
+
 /// A bare word is looked up in the folder first; whatever else is there is a file.
-fn find(wanted: &Path, dir: &Path) -> anyhow::Result<PathBuf> {
+fn find(wanted: &Path, dir: &Path) -> Result<PathBuf, UsageError> {
+    let folder = CertificateFolder::new(dir);
     let in_folder = wanted
         .to_str()
         .filter(|name| !name.contains('/'))
-        .map(|name| CertificateFolder::new(dir).certificate(name));
-    if let Some(path) = in_folder.as_ref().filter(|path| path.exists()) {
-        return Ok(path.clone());
-    }
-    if let (Some(in_folder), false) = (in_folder, wanted.exists()) {
-        bail!(
+        .map(|name| match folder.crl() {
+            list if list.file_name() == Some(wanted.as_os_str()) => list,
+            _ => folder.certificate(name),
+        });
+    match in_folder {
+        Some(path) if path.exists() => Ok(path),
+        Some(path) if !wanted.exists() => Err(UsageError(format!(
             "there is neither {} nor a file {}: give a certificate's name or its file",
-            in_folder.display(),
+            path.display(),
             wanted.display()
-        );
+        ))),
+        _ => Ok(wanted.to_owned()),
     }
-    Ok(wanted.to_owned())
 }
 
 /// What `show` prints: a key and a value for each line, every stranger's text escaped.
@@ -254,6 +513,35 @@ fn rows(path: &Path, summary: &CertificateSummary, now: DateTime<Utc>) -> Vec<(S
     rows
 }
 
+/// What `show` prints of a revocation list.
+fn list_rows(path: &Path, list: &ListSummary, now: DateTime<Utc>) -> Vec<(String, String)> {
+    let state = match list.next_update {
+        None => "never usable: it does not say when the next one is due".to_owned(),
+        Some(next_update) => good_until(next_update, now),
+    };
+    let unsaid = || "not said".to_owned();
+    let mut rows = vec![
+        ("file", path.display().to_string()),
+        ("issuer", escaped(&list.issuer)),
+        ("crl number", list.number.clone().unwrap_or_else(unsaid)),
+        ("this update", day_and_time(list.this_update)),
+        (
+            "next update",
+            list.next_update.map_or_else(unsaid, day_and_time),
+        ),
+        ("state", state),
+        ("revoked certificates", list.revocations.len().to_string()),
+    ];
+    rows.extend(list.revocations.iter().map(|revocation| {
+        let (serial, since) = (&revocation.serial, day_and_time(revocation.since));
+        let reason = revocation.reason.as_deref().unwrap_or("unspecified");
+        ("revoked", format!("{serial} since {since} ({reason})"))
+    }));
+    rows.into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
 /// The values of `--identity-from`.
 const IDENTITY_SOURCES: [(&str, IdentitySource); 4] = [
     ("cn", IdentitySource::CommonName),
@@ -272,14 +560,18 @@ fn identity(summary: &CertificateSummary, source: IdentitySource) -> String {
 }
 
 fn state(summary: &CertificateSummary, now: DateTime<Utc>) -> String {
+    if now < summary.not_before {
+        return "not valid yet".to_owned();
+    }
+    good_until(summary.not_after, now)
+}
+
+fn good_until(end: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let days = |count: i64| match count {
         1 => "1 day".to_owned(),
         count => format!("{count} days"),
     };
-    if now < summary.not_before {
-        return "not valid yet".to_owned();
-    }
-    match summary.not_after.signed_duration_since(now) {
+    match end.signed_duration_since(now) {
         left if left < chrono::TimeDelta::zero() => {
             format!("expired {} ago", days(-left.num_days()))
         }
@@ -372,6 +664,31 @@ mod tests {
     }
 
     #[test]
+    fn show_tells_what_is_on_a_list() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = CertificateFolder::new(temporary.path());
+        folder.init(Validity::default()).unwrap();
+        let alice = Revoked::Certificate(folder.certificate("alice"));
+        let report = folder
+            .revoke(&alice, RevocationReason::KeyCompromise)
+            .unwrap();
+        let path = find(Path::new("ca.crl"), temporary.path()).unwrap();
+        assert_eq!(path, folder.crl());
+        assert!(is_list(&path));
+        let lists = ListSummary::read(&path).unwrap();
+        let rows = list_rows(&path, &lists[0], Utc::now());
+        let certificate = CertificateSummary::read(&folder.certificate("alice")).unwrap();
+        let entry = format!(
+            "{} since {} (keyCompromise)",
+            certificate[0].serial,
+            day_and_time(report.revocation.since)
+        );
+        assert_eq!(value(&rows, "revoked"), Some(entry.as_str()));
+        assert_eq!(value(&rows, "crl number"), Some("2"));
+        assert_eq!(value(&rows, "state"), Some("valid, 396 days left"));
+    }
+
+    #[test]
     fn show_finds_a_name_before_a_file() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = CertificateFolder::new(temporary.path());
@@ -382,5 +699,30 @@ mod tests {
         assert_eq!(found(&file).unwrap(), file);
         let fault = found(Path::new("nobody")).unwrap_err();
         assert!(fault.to_string().contains("nobody.crt"), "{fault}");
+        let fault = find(Path::new("ca.crl"), Path::new("nope")).unwrap_err();
+        assert!(
+            fault.to_string().contains("neither nope/ca.crl nor"),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn renewing_tells_the_truth_of_the_old_certificate() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = CertificateFolder::new(temporary.path());
+        folder.init(Validity::default()).unwrap();
+        let told = |name: &str, if_revoked| {
+            let report = folder.renew(name, if_revoked).unwrap();
+            told_of_old(&report, folder.path(), Utc::now()).unwrap()
+        };
+        let text = told("alice", IfRevoked::Refuse);
+        assert!(
+            text.contains("is not revoked") && text.contains("alice.old.crt --dir "),
+            "{text}"
+        );
+        let bob = Revoked::Certificate(folder.certificate("bob"));
+        folder.revoke(&bob, RevocationReason::default()).unwrap();
+        let text = told("bob", IfRevoked::Renew);
+        assert!(text.contains("stays revoked"), "{text}");
     }
 }

@@ -4,10 +4,15 @@ use std::{env, net::SocketAddr, path::Path};
 
 use anyhow::Context;
 
+use super::exit::UsageError;
 use crate::security::issue::{CertificateFolder, Validity};
 
 /// Where the development certificates are made.
 pub(super) const FOLDER: &str = "certs";
+
+/// Whose certificates the lines to paste use.
+const SUBSCRIBER: &str = "alice";
+const PUBLISHER: &str = "bob";
 
 /// Makes what is missing of the development certificates.
 pub(super) fn certificates() -> anyhow::Result<CertificateFolder> {
@@ -16,7 +21,23 @@ pub(super) fn certificates() -> anyhow::Result<CertificateFolder> {
     for path in &report.made {
         eprintln!("made {}", path.display());
     }
+    for name in [SUBSCRIBER, PUBLISHER] {
+        check_has_key(&folder, name)?;
+    }
     Ok(folder)
+}
+
+/// The lines to paste would not work without. A client's key may well be elsewhere otherwise.
+fn check_has_key(folder: &CertificateFolder, name: &str) -> Result<(), UsageError> {
+    let (key, certificate) = (folder.key(name), folder.certificate(name));
+    if key.exists() {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "{} is there without {}, and {name} cannot connect without it: put the key back, or move the certificate away, and both are made anew",
+        certificate.display(),
+        key.display()
+    )))
 }
 
 /// A subscriber, a publisher, and a client that is nothing but openssl.
@@ -31,13 +52,13 @@ pub(super) fn lines_to_paste(address: SocketAddr) -> anyhow::Result<String> {
     let server = format!("localhost:{}", address.port());
     let mut lines = String::new();
     lines.push_str(&format!(
-        "{program} sub --server {server} --certs {folder} --as alice --verbose --topic 'hello/#'\n"
+        "{program} sub --server {server} --certs {folder} --as {SUBSCRIBER} --verbose --topic 'hello/#'\n"
     ));
     lines.push_str(&format!(
-        "{program} pub --server {server} --certs {folder} --as bob --topic hello/world --message '\"good tidings\"'\n"
+        "{program} pub --server {server} --certs {folder} --as {PUBLISHER} --topic hello/world --message '\"good tidings\"'\n"
     ));
     lines.push_str(&format!(
-        "{{ printf '%s\\n' '{}' '{}'; cat; }} | openssl s_client -quiet -noservername -verify_quiet -verify_return_error -verify_hostname localhost -connect {server} -CAfile {folder}/ca.crt -cert {folder}/bob.crt -key {folder}/bob.key\n",
+        "{{ printf '%s\\n' '{}' '{}'; cat; }} | openssl s_client -quiet -noservername -verify_quiet -verify_return_error -verify_hostname localhost -connect {server} -CAfile {folder}/ca.crt -cert {folder}/{PUBLISHER}.crt -key {folder}/{PUBLISHER}.key\n",
         r#"{"event":"request_authentication","id":"__"}"#,
         r##"{"event":"subscribe","id":"__","content":{"topic":"hello/#"}}"##,
     ));
@@ -52,5 +73,22 @@ fn quoted(path: &Path) -> String {
         text
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_without_its_key_is_told_with_the_remedy() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = CertificateFolder::new(temporary.path());
+        folder.init(Validity::default()).unwrap();
+        assert!(check_has_key(&folder, PUBLISHER).is_ok());
+        std::fs::remove_file(folder.key(PUBLISHER)).unwrap();
+        let fault = check_has_key(&folder, PUBLISHER).unwrap_err().to_string();
+        assert!(fault.contains("bob.crt is there without "), "{fault}");
+        assert!(fault.contains("put the key back"), "{fault}");
     }
 }

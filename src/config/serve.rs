@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use tracing::warn;
@@ -6,7 +6,9 @@ use tracing::warn;
 use super::descriptors;
 use crate::{
     broker::{self, OutboxLimits},
-    security::{Credentials, IdentitySource, TlsError, TlsVersion, server_config},
+    security::{
+        Credentials, IdentitySource, ServerTls, ServerTlsFiles, Sources, TlsError, TlsVersion,
+    },
     server::{ConnectionSettings, Settings},
 };
 
@@ -349,7 +351,12 @@ impl ServeFlags {
             key: key.clone(),
             allow_loose_key_permissions: self.allow_loose_key_permissions,
         };
-        let tls = Arc::new(server_config(&credentials, self.tls_min.into())?);
+        let files = ServerTlsFiles {
+            credentials,
+            oldest: self.tls_min.into(),
+            crls: Vec::new(),
+        };
+        let tls = ServerTls::read(&files, &mut Sources::default())?.config;
         let descriptors = descriptors::raise_limit();
         let connections = self.connections(descriptors)?;
         Ok(Settings {

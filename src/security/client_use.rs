@@ -8,20 +8,33 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+/// Certificates beside the client's own that are looked at: longer chains nobody has, and trying
+/// how they fit together is work.
+const CHAIN_MAX: usize = 8;
+
 /// Demands of a client's certificate, beside all that the verifier inside demands, that it says it
-/// is for client use.
+/// is for client use, and that its chain is no longer than any is.
 ///
 /// WebPKI takes a certificate that states no use at all for any use. A CA that also makes
 /// certificates for other ends would thereby let their holders in.
 #[derive(Debug)]
 pub(super) struct ForClientUse(pub(super) Arc<dyn ClientCertVerifier>);
 
-/// The certificate has no extended key usage at all.
+/// What is demanded here and nowhere else.
 #[derive(thiserror::Error)]
-#[error("it does not state that it is for client use (extended key usage clientAuth)")]
-struct NoStatedUse;
+pub(super) enum Unfit {
+    /// The certificate has no extended key usage at all.
+    #[error(
+        "the client's certificate does not state that it is for client use (extended key usage clientAuth)"
+    )]
+    NoStatedUse,
+    #[error(
+        "the client sent a chain of {0} certificates: beside its own at most {CHAIN_MAX} are looked at"
+    )]
+    ChainTooLong(usize),
+}
 
-impl fmt::Debug for NoStatedUse {
+impl fmt::Debug for Unfit {
     /// In words: of an error that is not its own, rustls prints this into the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -35,11 +48,22 @@ impl ClientCertVerifier for ForClientUse {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        if intermediates.len() > CHAIN_MAX {
+            return Err(refused(Unfit::ChainTooLong(intermediates.len() + 1)));
+        }
         let verified = self.0.verify_client_cert(end_entity, intermediates, now)?;
         if states_client_use(end_entity) {
             return Ok(verified);
         }
-        Err(CertificateError::Other(OtherError(Arc::new(NoStatedUse))).into())
+        Err(refused(Unfit::NoStatedUse))
+    }
+
+    fn offer_client_auth(&self) -> bool {
+        self.0.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -67,6 +91,10 @@ impl ClientCertVerifier for ForClientUse {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
     }
+}
+
+fn refused(reason: Unfit) -> Error {
+    CertificateError::Other(OtherError(Arc::new(reason))).into()
 }
 
 fn states_client_use(certificate: &CertificateDer<'_>) -> bool {

@@ -1,7 +1,7 @@
-//! Reads a certificate for people: `tidings certs show`.
+//! Reads certificates and revocation lists for people: `tidings certs show`.
 //!
-//! Owns the reading of all that a certificate says about itself. It verifies nothing, and decides
-//! nothing: what a certificate says here is a claim, and its texts are a stranger's. Whoever shows
+//! Owns the reading of all that one says about itself. It verifies nothing, and decides
+//! nothing: what is said here is a claim, and its texts are a stranger's. Whoever shows
 //! them passes them through [`escaped`].
 
 use std::{fmt::Write as _, fs, io, net::IpAddr, path::Path, path::PathBuf};
@@ -19,7 +19,15 @@ use x509_parser::{
     x509::AttributeTypeAndValue,
 };
 
-use super::{Identity, IdentityError, IdentitySource, identity_of};
+mod list;
+
+pub use list::{ListSummary, RevocationSummary};
+
+use super::{
+    Identity, IdentityError, IdentitySource,
+    fault_text::{GARBLED, pem_fault},
+    identity_of,
+};
 
 /// What one certificate says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +82,7 @@ impl CertificateSummary {
             reason,
         };
         let summaries = CertificateDer::pem_slice_iter(&text)
-            .map(|der| Self::from_der(&der.map_err(|fault| fault.to_string())?))
+            .map(|der| Self::from_der(&der.map_err(|fault| pem_fault(&fault).to_owned())?))
             .collect::<Result<Vec<_>, String>>()
             .map_err(broken)?;
         if summaries.is_empty() {
@@ -85,12 +93,31 @@ impl CertificateSummary {
         Ok(summaries)
     }
 
+    /// The first certificate of a PEM text.
+    pub(in crate::security) fn first_in(pem: &[u8]) -> Result<Self, String> {
+        let der =
+            CertificateDer::from_pem_slice(pem).map_err(|fault| pem_fault(&fault).to_owned())?;
+        Self::from_der(&der)
+    }
+
+    pub(in crate::security) fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
     /// Whether it says that its holder may show it to a server.
     #[must_use]
     pub fn is_for_clients(&self) -> bool {
         self.extended_key_usages
             .iter()
             .any(|usage| usage == "clientAuth")
+    }
+
+    /// Whether it says that its holder may show it to a client.
+    #[must_use]
+    pub fn is_for_servers(&self) -> bool {
+        self.extended_key_usages
+            .iter()
+            .any(|usage| usage == "serverAuth")
     }
 
     /// Who the broker would take the holder for, by the field of `source`.
@@ -103,7 +130,7 @@ impl CertificateSummary {
     }
 
     fn from_der(der: &CertificateDer<'static>) -> Result<Self, String> {
-        let (_, parsed) = X509Certificate::from_der(der).map_err(|fault| fault.to_string())?;
+        let (_, parsed) = X509Certificate::from_der(der).map_err(|_| GARBLED.to_owned())?;
         let basic_constraints = parsed
             .basic_constraints()
             .map_err(|fault| fault.to_string())?;
@@ -187,6 +214,14 @@ pub enum InspectError {
     NoCertificate {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is no revocation list.
+    #[error("{} holds no usable revocation list ({reason}): give the CA's CRL, whole", path.display())]
+    BrokenList {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The file holds something that is not quite a certificate.
     #[error("{} holds a broken certificate ({reason}): get it anew from who issued it", path.display())]

@@ -4,15 +4,20 @@
 
 mod aside;
 mod client_use;
+mod crl;
+mod deadline;
 mod fault_text;
 mod identity;
 mod source;
 mod tls;
+mod verify;
 
+pub use deadline::Deadline;
 pub(crate) use fault_text::{Unreadable, remedy};
 pub use identity::{Identity, IdentityError, IdentitySource, identity_of, turns_direction};
 pub use source::{Contents, FILE_BYTES_MAX, Sources};
-pub use tls::{Credentials, TlsError, TlsVersion, client_config, server_config};
+pub use tls::{Credentials, ServerTls, ServerTlsFiles, TlsError, TlsVersion, client_config};
+pub use verify::{CertificateRefusal, ClientVerifier, refusal_code, tls_refusal};
 
 pub mod access;
 pub mod inspect;

@@ -1,28 +1,42 @@
-//! TLS configurations out of PEM files, each fault told with the file and its remedy.
+//! TLS configurations out of files, each fault told with the file and its remedy.
+//!
+//! Every file is read once: what is checked is what is used.
+
+mod error;
 
 use std::{
-    fmt,
-    fs::File,
-    io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
     client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+    server::NoServerSessionStorage,
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 use tracing::warn;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
-use super::client_use::ForClientUse;
+pub use error::TlsError;
+pub(super) use error::{Problem, told};
+
+use super::{
+    crl::{RevocationLists, system_time},
+    deadline::Deadline,
+    fault_text::GARBLED,
+    inspect::escaped,
+    source::{Contents, Sources},
+    verify::ClientVerifier,
+};
 
 /// The files that one side of a connection proves itself and the other side with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,33 +72,78 @@ impl TlsVersion {
     }
 }
 
+/// The files of the server's side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTlsFiles {
+    /// What the server proves itself with, and the authorities of its clients.
+    pub credentials: Credentials,
+    /// The oldest version that clients may speak.
+    pub oldest: TlsVersion,
+    /// PEM or DER: the revocation lists of those authorities. Without any, nobody is revoked; with
+    /// one, every authority that a client's chain passes needs its own.
+    pub crls: Vec<PathBuf>,
+}
+
 /// The server's side: a client certificate is demanded, and every connection proves itself afresh.
-///
-/// # Errors
-///
-/// When a file cannot be used.
-pub fn server_config(
-    credentials: &Credentials,
-    oldest: TlsVersion,
-) -> Result<ServerConfig, TlsError> {
-    let provider = provider();
-    let roots = Arc::new(credentials.roots()?);
-    let (chain, key) = credentials.chain_and_key(&provider)?;
-    credentials.check_server_use(&chain)?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
-        .build()
-        .map_err(|error| TlsError::new(&credentials.ca, Problem::Unusable(error.to_string())))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(oldest.and_newer())
-        .map_err(|error| credentials.unusable(&error))?
-        .with_client_cert_verifier(Arc::new(ForClientUse(verifier)))
-        .with_single_cert(chain, key)
-        .map_err(|error| credentials.unusable(&error))?;
-    // A resumed session brings the peer's certificate back without asking the verifier again, so a
-    // client revoked since then would still get in (CVE-2025-23419 is of this kind).
-    config.send_tls13_tickets = 0;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(config)
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// For handshakes.
+    pub config: Arc<ServerConfig>,
+    /// The verifier of those handshakes, to judge clients again that are in already.
+    pub clients: ClientVerifier,
+    /// What of this ends: the own certificate and those that link it to an authority, the
+    /// authorities in use, the revocation lists.
+    pub deadlines: Vec<Deadline>,
+    /// When the first of the authorities in use ends: verifiers do not look at that themselves, so
+    /// from then on the files are to be read anew.
+    pub authorities_end: Option<SystemTime>,
+}
+
+impl ServerTls {
+    /// Reads all files and checks them.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be used.
+    pub fn read(files: &ServerTlsFiles, sources: &mut Sources) -> Result<Self, TlsError> {
+        let ServerTlsFiles {
+            credentials,
+            oldest,
+            crls,
+        } = files;
+        let provider = provider();
+        let authorities = credentials.authorities(sources)?;
+        let (chain, key) = credentials.chain_and_key(&provider, sources)?;
+        credentials.check_server_use(&chain)?;
+        let lists =
+            RevocationLists::read(crls, &authorities, &provider, sources, SystemTime::now())?;
+        let authorities_end = authorities
+            .deadlines
+            .iter()
+            .map(|deadline| deadline.end)
+            .min();
+        let mut deadlines = credentials.chain_deadlines(&chain)?;
+        deadlines.extend(authorities.deadlines);
+        deadlines.extend(lists.deadlines.iter().cloned());
+        let clients = ClientVerifier::new(authorities.roots, lists, Arc::clone(&provider))
+            .map_err(|error| TlsError::unusable(&credentials.ca, error))?;
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(oldest.and_newer())
+            .map_err(|error| credentials.unusable(&error))?
+            .with_client_cert_verifier(clients.of_handshakes())
+            .with_single_cert(chain, key)
+            .map_err(|error| credentials.unusable(&error))?;
+        // A resumed session brings the peer's certificate back without asking the verifier again,
+        // so a client revoked since then would still get in (CVE-2025-23419 is of this kind).
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self {
+            config: Arc::new(config),
+            clients,
+            deadlines,
+            authorities_end,
+        })
+    }
 }
 
 /// The client's side.
@@ -94,12 +153,13 @@ pub fn server_config(
 /// When a file cannot be used.
 pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError> {
     let provider = provider();
-    let roots = credentials.roots()?;
-    let (chain, key) = credentials.chain_and_key(&provider)?;
+    let mut sources = Sources::default();
+    let authorities = credentials.authorities(&mut sources)?;
+    let (chain, key) = credentials.chain_and_key(&provider, &mut sources)?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(TlsVersion::V1_2.and_newer())
         .map_err(|error| credentials.unusable(&error))?
-        .with_root_certificates(roots)
+        .with_root_certificates(authorities.roots)
         .with_client_auth_cert(chain, key)
         .map_err(|error| credentials.unusable(&error))?;
     config.resumption = Resumption::disabled();
@@ -112,19 +172,30 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 impl Credentials {
-    fn roots(&self) -> Result<RootCertStore, TlsError> {
-        let authorities = read_certificates(&self.ca)?;
-        let now = seconds_now();
+    fn authorities(&self, sources: &mut Sources) -> Result<Authorities, TlsError> {
+        let certificates = read_certificates(&self.ca, sources)?;
+        let now = SystemTime::now();
         let (mut roots, mut expired) = (RootCertStore::empty(), Vec::new());
-        for (index, authority) in authorities.into_iter().enumerate() {
+        let (mut subjects, mut deadlines) = (HashSet::new(), Vec::new());
+        for (index, der) in certificates.into_iter().enumerate() {
+            let certificate = parsed(&der, &self.ca)?;
+            let subject = escaped(&certificate.subject().to_string());
+            if !is_authority(&certificate) {
+                let problem = Problem::NotAuthority(index + 1, subject);
+                return Err(TlsError::new(&self.ca, problem));
+            }
             // WebPKI does not look at an authority's dates: whom it vouches for would still get in.
-            if Validity::of(&authority, &self.ca)?.not_after < now {
+            let (begin, end) = times(&certificate);
+            if end <= now {
                 expired.push(index + 1);
                 continue;
             }
+            subjects.insert(certificate.subject().as_raw().to_vec());
+            let what = format!("the authority \"{subject}\"");
+            deadlines.push(Deadline::of_certificate(what, &self.ca, begin, end));
             roots
-                .add(authority)
-                .map_err(|error| TlsError::new(&self.ca, Problem::Unusable(error.to_string())))?;
+                .add(der.clone())
+                .map_err(|error| TlsError::unusable(&self.ca, error))?;
         }
         if roots.is_empty() {
             return Err(TlsError::new(&self.ca, Problem::Expired));
@@ -133,28 +204,35 @@ impl Credentials {
             let file = self.ca.display();
             warn!(%file, number, "an authority has expired and is left out");
         }
-        Ok(roots)
+        Ok(Authorities {
+            file: self.ca.clone(),
+            roots: Arc::new(roots),
+            subjects,
+            deadlines,
+        })
     }
 
     fn chain_and_key(
         &self,
         provider: &CryptoProvider,
+        sources: &mut Sources,
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
-        let chain = read_certificates(&self.certificate)?;
+        let chain = read_certificates(&self.certificate, sources)?;
         if let Some(own) = chain.first() {
-            let (validity, now) = (Validity::of(own, &self.certificate)?, seconds_now());
-            if validity.not_after < now {
+            let now = SystemTime::now();
+            let (begin, end) = times(&parsed(own, &self.certificate)?);
+            if end <= now {
                 return Err(TlsError::new(&self.certificate, Problem::Expired));
             }
-            if validity.not_before > now {
+            if begin > now {
                 return Err(TlsError::new(&self.certificate, Problem::NotYetValid));
             }
         }
-        let key = self.read_key()?;
+        let key = self.read_key(sources)?;
         let signing_key = provider
             .key_provider
             .load_private_key(key.clone_key())
-            .map_err(|error| TlsError::new(&self.key, Problem::Unusable(error.to_string())))?;
+            .map_err(|error| TlsError::unusable(&self.key, error))?;
         match CertifiedKey::new(chain.clone(), signing_key).keys_match() {
             Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => Err(
                 TlsError::new(&self.key, Problem::Mismatch(self.certificate.clone())),
@@ -162,6 +240,23 @@ impl Credentials {
             // What else can go wrong with the pair is told when the configuration is built.
             _ => Ok((chain, key)),
         }
+    }
+
+    fn chain_deadlines(&self, chain: &[CertificateDer<'_>]) -> Result<Vec<Deadline>, TlsError> {
+        let file = &self.certificate;
+        let deadlines = chain.iter().enumerate().map(|(index, der)| {
+            let certificate = parsed(der, file)?;
+            let (begin, end) = times(&certificate);
+            let what = match index {
+                0 => "the server's certificate".to_owned(),
+                _ => format!(
+                    "the certificate \"{}\" in the server's chain",
+                    escaped(&certificate.subject().to_string())
+                ),
+            };
+            Ok(Deadline::of_certificate(what, file, begin, end))
+        });
+        deadlines.collect()
     }
 
     /// No client would take a certificate that is for other uses alone.
@@ -180,156 +275,88 @@ impl Credentials {
         }
     }
 
-    fn read_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+    fn read_key(&self, sources: &mut Sources) -> Result<PrivateKeyDer<'static>, TlsError> {
         const READABLE_BY_OTHERS: u32 = 0o007;
-        let file = open(&self.key)?;
-        let mode = file
-            .get_ref()
-            .metadata()
-            .map_err(|error| TlsError::new(&self.key, Problem::Read(error)))?
-            .permissions()
-            .mode();
-        if mode & READABLE_BY_OTHERS != 0 && !self.allow_loose_key_permissions {
+        let contents = read(&self.key, sources)?;
+        if contents.mode & READABLE_BY_OTHERS != 0 && !self.allow_loose_key_permissions {
             return Err(TlsError::new(
                 &self.key,
-                Problem::LoosePermissions(mode & 0o777),
+                Problem::LoosePermissions(contents.mode & 0o777),
             ));
         }
-        PrivateKeyDer::from_pem_reader(io::BufReader::new(file)).map_err(|error| {
-            let problem = match error {
-                rustls::pki_types::pem::Error::NoItemsFound => Problem::NoKey,
-                error => Problem::Unusable(error.to_string()),
-            };
-            TlsError::new(&self.key, problem)
+        PrivateKeyDer::from_pem_slice(&contents.bytes).map_err(|error| match error {
+            pem::Error::NoItemsFound => TlsError::new(&self.key, Problem::NoKey),
+            _ => TlsError::new(&self.key, Problem::Garbled),
         })
     }
 
     fn unusable(&self, error: &rustls::Error) -> TlsError {
-        TlsError::new(&self.certificate, Problem::Unusable(error.to_string()))
+        TlsError::unusable(&self.certificate, error)
     }
 }
 
-/// Bytes of a PEM file: room for thousands of authorities.
-const PEM_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
-fn open(path: &Path) -> Result<io::Take<File>, TlsError> {
-    let file = File::open(path).map_err(|error| TlsError::new(path, Problem::Read(error)))?;
-    Ok(file.take(PEM_BYTES_MAX))
+fn read(path: &Path, sources: &mut Sources) -> Result<Contents, TlsError> {
+    sources
+        .read(path)
+        .map_err(|error| TlsError::new(path, Problem::Read(error)))
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let mut pem = Vec::new();
-    open(path)?
-        .read_to_end(&mut pem)
-        .map_err(|error| TlsError::new(path, Problem::Read(error)))?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+fn read_certificates(
+    path: &Path,
+    sources: &mut Sources,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(path, sources)?.bytes)
         .collect::<Result<_, _>>()
-        .map_err(|error| TlsError::new(path, Problem::Unusable(error.to_string())))?;
+        .map_err(|_| TlsError::new(path, Problem::Garbled))?;
     if certificates.is_empty() {
         return Err(TlsError::new(path, Problem::NoCertificate));
     }
     Ok(certificates)
 }
 
-/// Seconds since 1970.
-struct Validity {
-    not_before: i64,
-    not_after: i64,
-}
-
-impl Validity {
-    fn of(certificate: &CertificateDer<'_>, path: &Path) -> Result<Self, TlsError> {
-        let (_, certificate) = X509Certificate::from_der(certificate)
-            .map_err(|error| TlsError::new(path, Problem::Unusable(error.to_string())))?;
-        Ok(Self {
-            not_before: certificate.validity().not_before.timestamp(),
-            not_after: certificate.validity().not_after.timestamp(),
-        })
-    }
-}
-
-fn seconds_now() -> i64 {
-    // A clock before 1970 makes every certificate not yet valid, which is the safe answer.
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// A file that TLS needs cannot be used. One line: the file, the fault, the remedy.
+/// The authorities of a file that are in use.
 #[derive(Debug)]
-pub struct TlsError {
-    path: PathBuf,
-    problem: Problem,
+pub(super) struct Authorities {
+    pub(super) file: PathBuf,
+    pub(super) roots: Arc<RootCertStore>,
+    /// As they stand in certificates and lists.
+    subjects: HashSet<Vec<u8>>,
+    deadlines: Vec<Deadline>,
 }
 
-#[derive(Debug)]
-enum Problem {
-    Read(io::Error),
-    NoCertificate,
-    NoKey,
-    Expired,
-    NotYetValid,
-    NotForServers,
-    Mismatch(PathBuf),
-    LoosePermissions(u32),
-    Unusable(String),
-}
-
-impl TlsError {
-    fn new(path: &Path, problem: Problem) -> Self {
-        Self {
-            path: path.to_owned(),
-            problem,
-        }
-    }
-
-    /// The file at fault.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+impl Authorities {
+    pub(super) fn has_subject(&self, subject: &[u8]) -> bool {
+        self.subjects.contains(subject)
     }
 }
 
-impl std::error::Error for TlsError {}
-
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match &self.problem {
-            Problem::Read(error) => write!(f, "cannot read {path}: {error}"),
-            Problem::NoCertificate => write!(
-                f,
-                "{path} holds no certificate: it must be PEM, with a BEGIN CERTIFICATE line"
-            ),
-            Problem::NoKey => write!(
-                f,
-                "{path} holds no private key: it must be PEM, with a BEGIN PRIVATE KEY line, and not encrypted"
-            ),
-            Problem::Expired => write!(
-                f,
-                "the certificate in {path} has expired: put a renewed one in its place (`tidings certs show {path}` tells its dates)"
-            ),
-            Problem::NotYetValid => write!(
-                f,
-                "the certificate in {path} is not valid yet: check this machine's clock (`tidings certs show {path}` tells its dates)"
-            ),
-            Problem::NotForServers => write!(
-                f,
-                "the certificate in {path} is not for servers (extended key usage serverAuth is missing): no client would take it; `tidings certs issue NAME --server` makes one that is"
-            ),
-            Problem::Mismatch(certificate) => write!(
-                f,
-                "the key in {path} is not the key of the certificate in {}: name the two files that were made together",
-                certificate.display()
-            ),
-            Problem::LoosePermissions(mode) => write!(
-                f,
-                "every user of this machine can reach the private key in {path} (mode {mode:04o}): run `chmod o= {path}`, or pass --allow-loose-key-permissions"
-            ),
-            Problem::Unusable(reason) => write!(f, "cannot use {path}: {reason}"),
-        }
+/// Whether it may vouch for others. WebPKI takes whatever it is told to trust: here that would make
+/// a CA out of a client whose certificate somebody put into the file.
+///
+/// A root of version 1 cannot say what it is, as it has no extensions. One that names itself as its
+/// issuer is taken on the word of who put it there (RFC 5280 §6.1.1 asks of a trust anchor no more
+/// than name and key); one that another CA issued is not.
+fn is_authority(certificate: &X509Certificate<'_>) -> bool {
+    if certificate.version() == X509Version::V1 {
+        return certificate.subject().as_raw() == certificate.issuer().as_raw();
     }
+    matches!(certificate.basic_constraints(), Ok(Some(constraints)) if constraints.value.ca)
+}
+
+fn parsed<'a>(der: &'a CertificateDer<'_>, path: &Path) -> Result<X509Certificate<'a>, TlsError> {
+    X509Certificate::from_der(der)
+        .map(|(_, certificate)| certificate)
+        .map_err(|_| TlsError::unusable(path, GARBLED))
+}
+
+/// When it begins to be good, and from when on it is good no more: its last second is whole part of
+/// its time (RFC 5280 §4.1.2.5).
+fn times(certificate: &X509Certificate<'_>) -> (SystemTime, SystemTime) {
+    let validity = certificate.validity();
+    (
+        system_time(validity.not_before.timestamp()),
+        system_time(validity.not_after.timestamp().saturating_add(1)),
+    )
 }
 
 #[cfg(test)]

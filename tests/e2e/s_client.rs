@@ -225,16 +225,20 @@ fn refused_certificates(broker: &Broker) -> Vec<(&'static str, Option<Files>, &'
     let server_only = issue("server-only", |request| request.purpose = Purpose::Server);
     let unstated = issue("unstated", |request| request.purpose = Purpose::Unstated);
     vec![
-        ("none at all", None, "no certificates"),
-        ("another CA's", Some(of_stranger), "UnknownIssuer"),
+        ("none at all", None, "showed no certificate"),
+        (
+            "another CA's",
+            Some(of_stranger),
+            "not from a CA that is trusted",
+        ),
         (
             "another CA's of the same name",
             Some(of_twin),
-            "BadSignature",
+            "was not signed by the CA that it names",
         ),
         ("an expired one", expired, "expired"),
-        ("one of tomorrow", future, "not valid yet"),
-        ("one for servers only", server_only, "client"),
+        ("one of tomorrow", future, "not valid before"),
+        ("one for servers only", server_only, "not for client use"),
         (
             "one that states no use",
             unstated,

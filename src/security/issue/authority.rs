@@ -1,18 +1,26 @@
-use std::{fmt, fs, os::unix::fs::MetadataExt, path::Path, time::Duration};
+use std::{fmt, fs, os::unix::fs::MetadataExt, path::Path};
 
 use chrono::{DateTime, Datelike, Utc};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+use x509_parser::{
+    certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer, time::ASN1Time,
+    x509::X509Name,
+};
 
 use super::{
-    AUTHORITY_DAYS, CertificateRequest, IssueError, IssuedFiles, Purpose, Validity,
-    folder::write_pair,
+    AUTHORITY_DAYS, CertificateRequest, IssueError, IssuedFiles, Purpose, Revocation,
+    RevocationList, Serial, Validity, folder::write_pair,
 };
-use crate::security::inspect::escaped;
+use crate::security::{
+    crl::parsed,
+    fault_text::{GARBLED, pem_fault},
+    inspect::escaped,
+};
 
 /// A CA: a certificate that others trust, and the key to sign with in its name.
 pub struct Authority {
@@ -21,6 +29,11 @@ pub struct Authority {
     subject_der: Vec<u8>,
     /// The subject for messages.
     subject: String,
+    /// The certificate itself.
+    der: CertificateDer<'static>,
+    serial: Serial,
+    /// How others tell its key from another of its name.
+    key_identifier: KeyIdMethod,
     certificate_pem: String,
     /// What a peer needs beside the certificate to reach the root: nothing when this is the root.
     chain_pem: String,
@@ -117,7 +130,7 @@ impl Authority {
             .first()
             .ok_or_else(|| unusable("there is none in it".to_owned()))?;
         let der = CertificateDer::from_pem_slice(first.as_bytes())
-            .map_err(|fault| unusable(fault.to_string()))?;
+            .map_err(|fault| unusable(pem_fault(&fault).to_owned()))?;
         let chain_pem = chain_of(&blocks).map_err(unusable)?;
         Self::new(&der, format!("{first}\n"), chain_pem, key).map_err(|fault| match fault {
             AuthorityFault::Unusable(reason) => unusable(reason),
@@ -139,7 +152,7 @@ impl Authority {
         key: KeyPair,
     ) -> Result<Self, AuthorityFault> {
         let unusable = |fault: &dyn fmt::Display| AuthorityFault::Unusable(fault.to_string());
-        let (_, parsed) = X509Certificate::from_der(der).map_err(|fault| unusable(&fault))?;
+        let (_, parsed) = X509Certificate::from_der(der).map_err(|_| unusable(&GARBLED))?;
         let constraints = parsed
             .basic_constraints()
             .map_err(|fault| unusable(&fault))?;
@@ -164,7 +177,12 @@ impl Authority {
         {
             return Err(AuthorityFault::Subject(subject));
         }
+        let serial = Serial::from_der(parsed.raw_serial())
+            .ok_or_else(|| unusable(&"its serial number is below zero"))?;
         Ok(Self {
+            der: der.clone().into_owned(),
+            serial,
+            key_identifier: key_identifier(&parsed),
             subject_der: parsed.subject().as_raw().to_vec(),
             certificate_pem,
             chain_pem,
@@ -190,6 +208,81 @@ impl Authority {
             certificate_pem: certificate.pem() + &self.chain_pem,
             key_pem: key.serialize_pem(),
         })
+    }
+
+    /// Signs a list of certificates that it takes back; as PEM.
+    ///
+    /// # Errors
+    ///
+    /// When this CA may not sign lists, its subject cannot be copied, or the times are none that a
+    /// list can hold.
+    pub fn sign_crl(&self, list: &RevocationList) -> Result<String, IssueError> {
+        let may_sign = self.issuer.key_usages().is_empty()
+            || self.issuer.key_usages().contains(&KeyUsagePurpose::CrlSign);
+        if !may_sign {
+            return Err(IssueError::NotListSigner {
+                authority: self.subject.clone(),
+            });
+        }
+        check_calendar(list.this_update, list.next_update)?;
+        let revoked_certs = list
+            .revocations
+            .iter()
+            .map(revoked_params)
+            .collect::<Result<_, _>>()?;
+        let params = CertificateRevocationListParams {
+            this_update: asn1(list.this_update)?.to_datetime(),
+            next_update: asn1(list.next_update)?.to_datetime(),
+            crl_number: SerialNumber::from(list.number),
+            issuing_distribution_point: None,
+            revoked_certs,
+            key_identifier_method: self.key_identifier.clone(),
+        };
+        let signed = params.signed_by(&self.issuer).map_err(signing)?;
+        // As with a certificate.
+        let written = parsed(signed.der()).map_err(signing)?;
+        if written.issuer().as_raw() != self.subject_der {
+            return Err(IssueError::AuthoritySubject {
+                authority: self.subject.clone(),
+            });
+        }
+        signed.pem().map_err(signing)
+    }
+
+    /// Whether this CA, and no other of its name, has signed the certificate.
+    pub(super) fn has_issued(&self, certificate: &CertificateDer<'_>) -> bool {
+        X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| {
+            self.has_signed(
+                parsed.issuer(),
+                parsed.tbs_certificate.as_ref(),
+                &parsed.signature_value.data,
+            )
+        })
+    }
+
+    /// Whether `signature` is this CA's over `content`, which names `issuer` for it.
+    pub(super) fn has_signed(
+        &self,
+        issuer: &X509Name<'_>,
+        content: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        let public_key = self.issuer.key().public_key_raw();
+        // The key is known, so whichever way of signing fits was the one.
+        issuer.as_raw() == self.subject_der
+            && rustls::crypto::aws_lc_rs::default_provider()
+                .signature_verification_algorithms
+                .all
+                .iter()
+                .any(|way| way.verify_signature(public_key, content, signature).is_ok())
+    }
+
+    pub(super) fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    pub(super) fn serial(&self) -> &Serial {
+        &self.serial
     }
 
     /// The certificate that others have to trust when this is the root.
@@ -279,6 +372,27 @@ fn generate_key() -> Result<KeyPair, IssueError> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(signing)
 }
 
+/// Of a CA that does not say, as RFC 7093 would make it.
+fn key_identifier(certificate: &X509Certificate<'_>) -> KeyIdMethod {
+    certificate
+        .iter_extensions()
+        .find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => {
+                Some(KeyIdMethod::PreSpecified(id.0.to_vec()))
+            }
+            _ => None,
+        })
+        .unwrap_or(KeyIdMethod::Sha256)
+}
+
+/// Whether the key in the file is that of the certificate.
+pub(super) fn has_key(certificate: &CertificateDer<'_>, key: &Path) -> Result<bool, IssueError> {
+    let (key, parsed) = (load_key(key)?, X509Certificate::from_der(certificate));
+    Ok(parsed.is_ok_and(|(_, parsed)| {
+        *parsed.public_key().subject_public_key.data == *key.public_key_raw()
+    }))
+}
+
 fn load_key(path: &Path) -> Result<KeyPair, IssueError> {
     let unreadable = |reason| IssueError::Read {
         path: path.to_owned(),
@@ -296,7 +410,8 @@ fn load_key(path: &Path) -> Result<KeyPair, IssueError> {
         });
     }
     let text = fs::read(path).map_err(unreadable)?;
-    let der = PrivateKeyDer::from_pem_slice(&text).map_err(|fault| unusable(fault.to_string()))?;
+    let der = PrivateKeyDer::from_pem_slice(&text)
+        .map_err(|fault| unusable(pem_fault(&fault).to_owned()))?;
     KeyPair::try_from(&der).map_err(|fault| unusable(fault.to_string()))
 }
 
@@ -318,8 +433,9 @@ fn chain_of(blocks: &[&str]) -> Result<String, String> {
     let mut chain = String::new();
     let mut wanted: Option<Vec<u8>> = None;
     for block in blocks {
-        let der = CertificateDer::from_pem_slice(block.as_bytes()).map_err(|f| f.to_string())?;
-        let (_, parsed) = X509Certificate::from_der(&der).map_err(|fault| fault.to_string())?;
+        let der = CertificateDer::from_pem_slice(block.as_bytes())
+            .map_err(|fault| pem_fault(&fault).to_owned())?;
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| GARBLED.to_owned())?;
         let (subject, issuer) = (parsed.subject().as_raw(), parsed.issuer().as_raw());
         if subject == issuer || wanted.is_some_and(|wanted| wanted != subject) {
             break;
@@ -411,11 +527,14 @@ pub(super) fn random_bytes<const LENGTH: usize>() -> Result<[u8; LENGTH], IssueE
 }
 
 fn set_validity(params: &mut CertificateParams, valid: Validity) -> Result<(), IssueError> {
-    let Validity {
-        not_before,
-        not_after,
-    } = valid;
-    // The calendar of a certificate has four digits for the year and begins in 1950.
+    check_calendar(valid.not_before, valid.not_after)?;
+    params.not_before = asn1(valid.not_before)?.to_datetime();
+    params.not_after = asn1(valid.not_after)?.to_datetime();
+    Ok(())
+}
+
+/// The calendar of a certificate has four digits for the year and begins in 1950.
+fn check_calendar(not_before: DateTime<Utc>, not_after: DateTime<Utc>) -> Result<(), IssueError> {
     let is_calendar = |time: DateTime<Utc>| (1950..=9999).contains(&time.year());
     if !is_calendar(not_before) || !is_calendar(not_after) || not_after <= not_before {
         return Err(IssueError::Validity {
@@ -423,18 +542,21 @@ fn set_validity(params: &mut CertificateParams, valid: Validity) -> Result<(), I
             not_after,
         });
     }
-    let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    let moment = |time: DateTime<Utc>| {
-        let distance = Duration::from_secs(time.timestamp().unsigned_abs());
-        if time.timestamp() < 0 {
-            epoch - distance
-        } else {
-            epoch + distance
-        }
-    };
-    params.not_before = moment(not_before);
-    params.not_after = moment(not_after);
     Ok(())
+}
+
+fn asn1(time: DateTime<Utc>) -> Result<ASN1Time, IssueError> {
+    ASN1Time::from_timestamp(time.timestamp()).map_err(signing)
+}
+
+fn revoked_params(revocation: &Revocation) -> Result<RevokedCertParams, IssueError> {
+    let moment = |time| asn1(time).map(|time| time.to_datetime());
+    Ok(RevokedCertParams {
+        serial_number: SerialNumber::from_slice(revocation.serial.as_bytes()),
+        revocation_time: moment(revocation.since)?,
+        reason_code: Some(revocation.reason.as_signed()),
+        invalidity_date: revocation.invalid_since.map(moment).transpose()?,
+    })
 }
 
 #[cfg(test)]

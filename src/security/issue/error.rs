@@ -2,6 +2,8 @@ use std::{io, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 
+use crate::security::inspect::InspectError;
+
 /// Why a certificate was not made. One line each: what is wrong with which file, and what helps.
 ///
 /// The texts hold their cause already, so none is repeated as a `source`.
@@ -185,8 +187,106 @@ pub enum IssueError {
         /// The CA's subject.
         authority: String,
     },
+    /// A certificate that is to be revoked or renewed cannot be read.
+    #[error("{0}")]
+    Certificate(InspectError),
+    /// A certificate of another CA: only that one can revoke or renew it.
+    #[error(
+        "{} is not from the CA {}: give a certificate that it signed, or its folder with --dir",
+        certificate.display(),
+        authority.display()
+    )]
+    NotIssuedHere {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The CA's file.
+        authority: PathBuf,
+    },
+    /// Nobody would look for a CA on a list that it signed itself.
+    #[error(
+        "{} is the CA itself, and cannot revoke itself: take it out of --ca wherever it is trusted, \
+         and make a new one in another folder",
+        path.display()
+    )]
+    RevokesAuthority {
+        /// The CA's file.
+        path: PathBuf,
+    },
+    /// A list that cannot be continued without losing what is on it.
+    #[error(
+        "{} cannot be continued ({reason}): bring back the last good one; without it those that are \
+         on it are revoked no more",
+        path.display()
+    )]
+    BadRevocationList {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A CA whose lists nobody would take.
+    #[error(
+        "the CA {authority} may not sign revocation lists (no key usage cRLSign): \
+         make a new CA in another folder"
+    )]
+    NotListSigner {
+        /// The CA's subject.
+        authority: String,
+    },
+    /// Nothing that it signs is good any more.
+    #[error(
+        "{} ended on {}: make a new CA in another folder",
+        path.display(),
+        not_after.format("%Y-%m-%d")
+    )]
+    AuthorityEnded {
+        /// The CA's file.
+        path: PathBuf,
+        /// The CA's end.
+        not_after: DateTime<Utc>,
+    },
+    /// A certificate made elsewhere, with what is not made here.
+    #[error(
+        "{} cannot be made again as it is ({what}): renew it with what it was made with",
+        path.display()
+    )]
+    CannotRepeat {
+        /// The file.
+        path: PathBuf,
+        /// What would be lost.
+        what: &'static str,
+    },
+    /// A certificate under the same name would undo what the revocation was for.
+    #[error(
+        "{} is revoked since {}: issue a certificate under another name, or, to let this name in \
+         again, renew it with --even-if-revoked",
+        path.display(),
+        since.format("%Y-%m-%d")
+    )]
+    IsRevoked {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// A renewal would lose what somebody may still use.
+    #[error(
+        "{path} from an earlier renewal is good until {end}, and is kept: revoke it with \
+         `tidings certs revoke {path} --dir {folder}`, or move it and its key away",
+        path = path.display(),
+        folder = folder.display(),
+        end = not_after.format("%Y-%m-%d")
+    )]
+    OldIsGood {
+        /// The old certificate's file.
+        path: PathBuf,
+        /// The folder of the CA that issued it.
+        folder: PathBuf,
+        /// Its end.
+        not_after: DateTime<Utc>,
+    },
     /// The cryptography refused.
-    #[error("cannot make the certificate: {0}")]
+    #[error("cannot sign: {0}")]
     Signing(String),
 }
 

@@ -17,13 +17,14 @@ const AUTHORITY_NAME: &str = "ca";
 const SERVER_NAME: &str = "server";
 const CLIENT_NAMES: [&str; 2] = ["alice", "bob"];
 
-const KEY_MODE: u32 = 0o600;
-const CERTIFICATE_MODE: u32 = 0o644;
+pub(super) const KEY_MODE: u32 = 0o600;
+pub(super) const CERTIFICATE_MODE: u32 = 0o644;
 
 /// Keeps what is made here out of a repository that the folder happens to lie in.
-const GITIGNORE: &str = "# Private keys never go into a repository.\n*.key\n*.crt\n.gitignore\n";
+const GITIGNORE: &str =
+    "# Private keys never go into a repository.\n*.key\n*.crt\n*.crl\n.gitignore\n";
 
-/// A folder of certificates: `ca.crt` and `ca.key`, and a pair of files for each name.
+/// A folder of certificates: `ca.crt`, `ca.key` and `ca.crl`, and a pair of files for each name.
 #[derive(Clone, Debug)]
 pub struct CertificateFolder {
     path: PathBuf,
@@ -65,6 +66,12 @@ impl CertificateFolder {
         self.certificate(AUTHORITY_NAME)
     }
 
+    /// The CA's revocation list.
+    #[must_use]
+    pub fn crl(&self) -> PathBuf {
+        self.path.join(format!("{AUTHORITY_NAME}.crl"))
+    }
+
     /// The certificate of `name`, such as `server` or `alice`.
     #[must_use]
     pub fn certificate(&self, name: &str) -> PathBuf {
@@ -78,7 +85,8 @@ impl CertificateFolder {
     }
 
     /// Makes what development needs and is not there yet: the folder, a CA, a server certificate
-    /// for this machine, and the clients alice and bob. All but the CA are good for `valid`.
+    /// for this machine, the clients alice and bob, and an empty revocation list where the CA can
+    /// sign one. The certificates other than the CA's are good for `valid`.
     ///
     /// # Errors
     ///
@@ -102,10 +110,18 @@ impl CertificateFolder {
             write_new(&gitignore, GITIGNORE, CERTIFICATE_MODE)?;
             report.made.push(gitignore);
         }
-        if wanted.is_empty() && exists(&self.ca())? {
+        let has_list = exists(&self.crl())?;
+        if has_list {
+            report.left.push(self.crl());
+        }
+        let can_sign_list = !exists(&self.ca())? || exists(&self.key(AUTHORITY_NAME))?;
+        if wanted.is_empty() && (has_list || !can_sign_list) && exists(&self.ca())? {
             return Ok(report);
         }
         let authority = self.authority_to_sign_with(&mut report)?;
+        if !has_list && self.init_crl(&authority)? {
+            report.made.push(self.crl());
+        }
         for (name, request) in wanted {
             let files = self.sign(&authority, name, &request)?;
             report.made.extend([files.key, files.certificate]);
@@ -127,10 +143,7 @@ impl CertificateFolder {
     ) -> Result<IssuedFiles, IssueError> {
         check_name(name).map_err(IssueError::Name)?;
         request.check()?;
-        if !exists(&self.path)? {
-            return Err(self.no_authority());
-        }
-        let _lock = self.lock()?;
+        let _lock = self.lock_what_is_there()?;
         let authority = self.authority()?;
         match self.state_of(name)? {
             PairState::Absent => {}
@@ -224,7 +237,7 @@ impl CertificateFolder {
         Ok(files)
     }
 
-    fn files(&self, name: &str) -> IssuedFiles {
+    pub(super) fn files(&self, name: &str) -> IssuedFiles {
         IssuedFiles {
             certificate: self.certificate(name),
             key: self.key(name),
@@ -275,6 +288,21 @@ impl CertificateFolder {
         Ok(folder)
     }
 
+    /// For what needs a CA, so that a folder that is not there is told as having none.
+    pub(super) fn lock_what_is_there(&self) -> Result<File, IssueError> {
+        if !exists(&self.path)? {
+            return Err(self.no_authority());
+        }
+        self.lock()
+    }
+
+    pub(super) fn authority_ended(&self, authority: &Authority) -> IssueError {
+        IssueError::AuthorityEnded {
+            path: self.ca(),
+            not_after: authority.not_after(),
+        }
+    }
+
     fn unwritable(&self, reason: io::Error) -> IssueError {
         IssueError::Write {
             path: self.path.clone(),
@@ -293,7 +321,7 @@ enum PairState {
     Present,
 }
 
-fn check_name(name: &str) -> Result<(), NameError> {
+pub(super) fn check_name(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
     }
@@ -317,7 +345,7 @@ fn check_name(name: &str) -> Result<(), NameError> {
 }
 
 /// Whether something is there, be it a link that leads nowhere.
-fn exists(path: &Path) -> Result<bool, IssueError> {
+pub(super) fn exists(path: &Path) -> Result<bool, IssueError> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(reason) if reason.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -340,7 +368,7 @@ pub(super) fn write_pair(
 
 /// Writes a file that must not exist yet, with its permissions from the first moment on, and down
 /// to the disk.
-fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), IssueError> {
+pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), IssueError> {
     let unwritable = |reason| IssueError::Write {
         path: path.to_owned(),
         reason,
@@ -396,11 +424,11 @@ mod tests {
         let mut made = first.made.clone();
         made.sort();
         assert!(before.keys().eq(&made), "{made:?}");
-        assert_eq!(made.len(), 9);
+        assert_eq!(made.len(), 10);
 
         let second = folder.init(Validity::default()).unwrap();
         assert!(second.made.is_empty());
-        assert_eq!(second.left.len(), 9);
+        assert_eq!(second.left.len(), 10);
         assert_eq!(contents(&folder), before);
 
         fs::remove_file(folder.key("bob")).unwrap();
@@ -425,7 +453,7 @@ mod tests {
                 .map(|thread| thread.join().unwrap())
                 .sum()
         });
-        assert_eq!(made, 9);
+        assert_eq!(made, 10);
     }
 
     #[test]

@@ -1,14 +1,32 @@
 //! Handshakes in memory: what is agreed on, and who is refused.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, io, iter, os::unix::fs::PermissionsExt, time::Duration};
 
+use chrono::{TimeDelta, Utc};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    CrlIssuingDistributionPoint, CrlScope, IsCa, Issuer, KeyIdMethod, KeyPair, SerialNumber,
+    date_time_ymd,
+};
 use rustls::{
-    ClientConnection, Error, NamedGroup, ProtocolVersion, ServerConnection, pki_types::ServerName,
+    ClientConnection, NamedGroup, ProtocolVersion, ServerConnection,
+    pki_types::{CertificateRevocationListDer, ServerName},
 };
 use tempfile::TempDir;
 
 use super::*;
-use crate::security::issue::{Authority, CertificateRequest, IssuedFiles, Purpose, Validity};
+use crate::{
+    protocol::Code,
+    security::{
+        CertificateRefusal,
+        inspect::CertificateSummary,
+        issue::{
+            Authority, CertificateRequest, IssuedFiles, Purpose, Revocation, RevocationList,
+            RevocationReason, Validity,
+        },
+        refusal_code, tls_refusal,
+    },
+};
 
 struct Side {
     folder: TempDir,
@@ -42,32 +60,120 @@ fn authority() -> Authority {
     Authority::generate("test CA").unwrap()
 }
 
+fn read_server(server: &Credentials, crls: &[PathBuf]) -> Result<ServerTls, TlsError> {
+    let files = ServerTlsFiles {
+        credentials: server.clone(),
+        oldest: TlsVersion::V1_3,
+        crls: crls.to_vec(),
+    };
+    ServerTls::read(&files, &mut Sources::default())
+}
+
 /// Passes bytes to and fro until both are done, or the server refuses.
 ///
 /// The client is made without the checks of [`client_config`]: the server's are what counts.
-fn handshake(client: &Credentials, server: &Credentials) -> Result<ClientConnection, Error> {
-    let chain = read_certificates(&client.certificate).unwrap();
+fn handshake(client: &Credentials, server: &ServerTls) -> Result<ClientConnection, io::Error> {
+    let sources = &mut Sources::default();
+    let chain = read_certificates(&client.certificate, sources).unwrap();
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(TlsVersion::V1_2.and_newer())
         .unwrap()
-        .with_root_certificates(client.roots().unwrap())
-        .with_client_auth_cert(chain, client.read_key().unwrap())
+        .with_root_certificates(client.authorities(sources).unwrap().roots)
+        .with_client_auth_cert(chain, client.read_key(sources).unwrap())
         .unwrap();
+    shake_hands(config, server)
+}
+
+fn shake_hands(client: ClientConfig, server: &ServerTls) -> Result<ClientConnection, io::Error> {
     let name = ServerName::try_from("localhost").unwrap();
-    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
-    let config = server_config(server, TlsVersion::V1_3).unwrap();
-    let mut server = ServerConnection::new(Arc::new(config)).unwrap();
+    let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+    let mut server = ServerConnection::new(Arc::clone(&server.config)).unwrap();
     while client.is_handshaking() || server.is_handshaking() {
         let mut bytes = Vec::new();
         client.write_tls(&mut bytes).unwrap();
-        server.read_tls(&mut &bytes[..]).unwrap();
-        server.process_new_packets()?;
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            server.read_tls(&mut rest).unwrap();
+            // As the stream of the server hands it on.
+            server
+                .process_new_packets()
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        }
         let mut bytes = Vec::new();
         server.write_tls(&mut bytes).unwrap();
         client.read_tls(&mut &bytes[..]).unwrap();
         client.process_new_packets().unwrap();
     }
     Ok(client)
+}
+
+fn chain_of(side: &Side) -> Vec<CertificateDer<'static>> {
+    read_certificates(&side.credentials().certificate, &mut Sources::default()).unwrap()
+}
+
+/// A list of `authority` with the certificates of these sides on it.
+fn list_of(authority: &Authority, revoked: &[&Side], ends_in: TimeDelta) -> String {
+    let serials = revoked.iter().map(|side| {
+        let path = side.credentials().certificate;
+        CertificateSummary::read(&path).unwrap().remove(0).serial
+    });
+    list_of_serials(authority, serials, ends_in)
+}
+
+fn list_of_serials(
+    authority: &Authority,
+    serials: impl Iterator<Item = String>,
+    ends_in: TimeDelta,
+) -> String {
+    let now = Utc::now();
+    let list = RevocationList {
+        number: 7,
+        this_update: now - TimeDelta::days(60),
+        next_update: now + ends_in,
+        revocations: serials
+            .map(|serial| Revocation {
+                serial: serial.parse().unwrap(),
+                since: now,
+                reason: RevocationReason::KeyCompromise,
+                invalid_since: None,
+            })
+            .collect(),
+    };
+    authority.sign_crl(&list).unwrap()
+}
+
+impl Side {
+    fn with(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, contents).unwrap();
+        path
+    }
+}
+
+fn server_of(authority: &Authority) -> Side {
+    Side::new(
+        authority,
+        &CertificateRequest::server("localhost"),
+        authority,
+    )
+}
+
+fn client_of(authority: &Authority, name: &str) -> Side {
+    Side::new(authority, &CertificateRequest::client(name), authority)
+}
+
+fn refusal(client: &Side, server: &ServerTls) -> (String, Option<Code>) {
+    let error = handshake(&client.credentials(), server).unwrap_err();
+    // Whoever is in already is judged likewise.
+    let judged = server.clients.judge(&chain_of(client), SystemTime::now());
+    let reason = tls_refusal(&error);
+    match (refusal_code(&error), judged.unwrap_err()) {
+        (Some(Code::CertificateRevoked), CertificateRefusal::Revoked)
+        | (Some(Code::CertificateExpired), CertificateRefusal::Expired) => {}
+        (None, CertificateRefusal::Other(text)) => assert_eq!(text, reason),
+        (code, judged) => panic!("{code:?} at the door, {judged:?} inside"),
+    }
+    (reason, refusal_code(&error))
 }
 
 #[test]
@@ -79,7 +185,8 @@ fn agrees_on_the_newest_with_a_post_quantum_exchange_and_offers_no_ticket() {
         &authority,
     );
     let client = Side::new(&authority, &CertificateRequest::client("alice"), &authority);
-    let client = handshake(&client.credentials(), &server.credentials()).unwrap();
+    let server = read_server(&server.credentials(), &[]).unwrap();
+    let client = handshake(&client.credentials(), &server).unwrap();
     assert_eq!(client.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     let group = client.negotiated_key_exchange_group().unwrap().name();
     assert_eq!(group, NamedGroup::X25519MLKEM768);
@@ -96,8 +203,8 @@ fn refuses_each_kind_of_wrong_client_with_a_reason_of_its_own() {
         &authority,
     );
     let client = || CertificateRequest::client("alice");
-    let now = chrono::Utc::now();
-    let day = chrono::TimeDelta::days(1);
+    let now = Utc::now();
+    let day = TimeDelta::days(1);
     let of_purpose = |purpose| CertificateRequest {
         purpose,
         ..client()
@@ -109,29 +216,464 @@ fn refuses_each_kind_of_wrong_client_with_a_reason_of_its_own() {
         },
         ..client()
     };
+    let namesake = Authority::generate("test CA").unwrap();
+    let server = read_server(&server.credentials(), &[]).unwrap();
     let cases = [
-        (&other, client(), "UnknownIssuer"),
-        (&authority, of_purpose(Purpose::Server), "InvalidPurpose"),
-        (&authority, of_purpose(Purpose::Unstated), "Other"),
-        (&authority, of_time(now - day, now - day / 2), "Expired"),
-        (&authority, of_time(now + day, now + day * 2), "NotValidYet"),
+        (&other, client(), "not from a CA that is trusted here"),
+        (&namesake, client(), "not signed by the CA that it names"),
+        (
+            &authority,
+            of_purpose(Purpose::Server),
+            "not for client use",
+        ),
+        (&authority, of_purpose(Purpose::Unstated), "does not state"),
+        (
+            &authority,
+            of_time(now - day, now - day / 2),
+            "expired: it ended on 20",
+        ),
+        (
+            &authority,
+            of_time(now + day, now + day * 2),
+            "not valid before 20",
+        ),
     ];
     for (issuer, request, expected) in cases {
-        let side = Side::new(issuer, &request, &authority);
-        let outcome = handshake(&side.credentials(), &server.credentials());
-        let Err(Error::InvalidCertificate(reason)) = outcome else {
-            panic!("{expected}: {outcome:?}");
-        };
-        assert!(
-            format!("{reason:?}").starts_with(expected),
-            "{expected}: {reason:?}"
-        );
+        let (reason, code) = refusal(&Side::new(issuer, &request, &authority), &server);
+        assert!(reason.contains(expected), "{expected}: {reason}");
+        assert_eq!(code.is_some(), reason.contains("expired"), "{reason}");
     }
-    let outcome = handshake(
-        &Side::new(&authority, &of_purpose(Purpose::Both), &authority).credentials(),
-        &server.credentials(),
-    );
+    let both = Side::new(&authority, &of_purpose(Purpose::Both), &authority);
+    let outcome = handshake(&both.credentials(), &server);
     assert!(outcome.is_ok(), "{outcome:?}");
+}
+
+#[test]
+fn refuses_a_client_that_shows_nothing_and_one_that_shows_too_much() {
+    let authority = authority();
+    let server = read_server(&server_of(&authority).credentials(), &[]).unwrap();
+    let client = client_of(&authority, "alice");
+    let authorities = client.credentials().authorities(&mut Sources::default());
+    let roots = authorities.unwrap().roots;
+    let nobody = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(TlsVersion::V1_3.and_newer())
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let error = shake_hands(nobody, &server).unwrap_err();
+    assert_eq!(tls_refusal(&error), "the client showed no certificate");
+    assert!(server.clients.judge(&[], SystemTime::now()).is_err());
+
+    let own = fs::read_to_string(client.credentials().certificate).unwrap();
+    let lengthened = |others: usize| client.with("own.crt", own.repeat(1 + others));
+    lengthened(8);
+    assert!(handshake(&client.credentials(), &server).is_ok());
+    for others in [9, 59] {
+        lengthened(others);
+        let (reason, _) = refusal(&client, &server);
+        let expected = format!("a chain of {} certificates", others + 1);
+        assert!(reason.contains(&expected), "{reason}");
+    }
+}
+
+#[test]
+fn what_is_no_tls_is_told_escaped() {
+    let error = io::Error::other("a\nb\u{202e}");
+    assert_eq!(tls_refusal(&error), r"a\nb\u{202e}");
+    assert_eq!(refusal_code(&error), None);
+}
+
+#[test]
+fn a_revoked_client_is_refused_and_no_other() {
+    let authority = authority();
+    let side = server_of(&authority);
+    let (alice, bob) = (client_of(&authority, "a"), client_of(&authority, "b"));
+    let pem = list_of(&authority, &[&alice], TimeDelta::days(1));
+    let der = CertificateRevocationListDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let before = read_server(&side.credentials(), &[]).unwrap();
+    // Twice the same list is no fault.
+    for crl in [pem.as_bytes(), &der, pem.repeat(2).as_bytes()] {
+        let crls = [side.with("ca.crl", crl)];
+        let server = read_server(&side.credentials(), &crls).unwrap();
+        assert!(handshake(&bob.credentials(), &server).is_ok());
+        let (reason, code) = refusal(&alice, &server);
+        assert!(reason.contains("revoked"), "{reason}");
+        assert_eq!(code, Some(Code::CertificateRevoked));
+        assert_eq!(server.clients.revoked_count(), 1);
+        let again = |side: &Side| {
+            let (before, now) = (&before.clients, SystemTime::now());
+            server.clients.judge_again(before, &chain_of(side), now)
+        };
+        assert_eq!(again(&alice), Err(CertificateRefusal::Revoked));
+        assert_eq!(again(&bob), Ok(()));
+    }
+    let server = read_server(&side.credentials(), &[]).unwrap();
+    assert!(handshake(&alice.credentials(), &server).is_ok());
+}
+
+/// Who is in already is judged by less work, and to the same end.
+#[test]
+fn judging_again_comes_to_what_judging_anew_comes_to() {
+    let (authority, other, namesake) =
+        (authority(), Authority::generate("x").unwrap(), authority());
+    let side = server_of(&authority);
+    let alice = client_of(&authority, "alice");
+    let before = read_server(&side.credentials(), &[]).unwrap();
+    let day = TimeDelta::days(1);
+    let lists = [
+        list_of(&authority, &[], day),
+        list_of(&authority, &[&alice], day),
+        list_of(&authority, &[], day) + &list_of(&other, &[], day),
+        list_of(&namesake, &[&alice], day),
+    ];
+    let listed = lists.iter().enumerate();
+    let mut crls: Vec<Vec<PathBuf>> = listed
+        .map(|(number, list)| vec![side.with(&format!("{number}.crl"), list)])
+        .collect();
+    crls.push(Vec::new());
+    let mut verdicts = Vec::new();
+    for root in [&authority, &other] {
+        side.with("ca.crt", root.certificate_pem());
+        for crls in &crls {
+            let Ok(after) = read_server(&side.credentials(), crls) else {
+                continue;
+            };
+            let (chain, now) = (chain_of(&alice), SystemTime::now());
+            let anew = after.clients.judge(&chain, now);
+            let again = after.clients.judge_again(&before.clients, &chain, now);
+            assert_eq!(anew, again);
+            verdicts.push(again.is_ok());
+        }
+    }
+    let good = verdicts.iter().filter(|is_ok| **is_ok).count();
+    assert_eq!((good, verdicts.len()), (3, 7));
+}
+
+#[test]
+fn every_ca_of_the_chain_needs_its_own_list_and_may_be_on_one() {
+    let root = Authority::generate_root("root", 1, Validity::days(30)).unwrap();
+    let intermediate = root.intermediate("intermediate").unwrap();
+    let server = server_of(&root);
+    let client = Side::new(&intermediate, &CertificateRequest::client("alice"), &root);
+    let middle = client.with("middle.crt", intermediate.certificate_pem());
+    let middle_serial = || {
+        let mut summaries = CertificateSummary::read(&middle).unwrap();
+        iter::once(summaries.remove(0).serial)
+    };
+    let day = TimeDelta::days(1);
+    let of_root = |serials: Vec<String>| {
+        let list = list_of_serials(&root, serials.into_iter(), day);
+        server.with("root.crl", list)
+    };
+    let of_intermediate = server.with(
+        "intermediate.crl",
+        list_of(&intermediate, &[], TimeDelta::hours(1)),
+    );
+    let read = |crls: &[PathBuf]| read_server(&server.credentials(), crls).unwrap();
+
+    let both = read(&[of_root(Vec::new()), of_intermediate.clone()]);
+    assert!(handshake(&client.credentials(), &both).is_ok());
+    let in_two_hours = SystemTime::now() + Duration::from_secs(7_200);
+    assert!(both.deadlines.iter().any(|one| one.end < in_two_hours));
+
+    // The lists end in the order in which they are read: at the door that is the fault then.
+    let judged = both.clients.judge(&chain_of(&client), in_two_hours);
+    let Err(CertificateRefusal::Other(reason)) = judged else {
+        panic!("{judged:?}");
+    };
+    assert!(
+        reason.contains("has expired: its successor was due"),
+        "{reason}"
+    );
+
+    let (reason, code) = refusal(&client, &read(&[of_root(Vec::new())]));
+    assert!(reason.contains("no revocation list is for"), "{reason}");
+    assert_eq!(code, None);
+
+    let revoked = of_root(middle_serial().collect());
+    let (_, code) = refusal(&client, &read(&[revoked, of_intermediate]));
+    assert_eq!(code, Some(Code::CertificateRevoked));
+}
+
+#[test]
+fn a_list_of_another_ca_does_not_count() {
+    let authority = authority();
+    let side = server_of(&authority);
+    let client = client_of(&authority, "alice");
+    let with_list_of = |name| {
+        let other = Authority::generate(name).unwrap();
+        let crls = [side.with("ca.crl", list_of(&other, &[&client], TimeDelta::days(1)))];
+        read_server(&side.credentials(), &crls)
+    };
+    let (reason, code) = refusal(&client, &with_list_of("test CA").unwrap());
+    assert!(reason.contains("another CA of the same name"), "{reason}");
+    assert_eq!(code, None);
+    // Where it is told at once, nobody has to find out why no client gets in.
+    let fault = with_list_of("another \u{202e}CA").unwrap_err();
+    let text = fault.to_string();
+    assert_eq!(fault.path(), side.folder.path().join("ca.crl"));
+    assert!(
+        text.contains(r#""CN=another \u{202e}CA""#) && text.contains("ca.crt"),
+        "{text}"
+    );
+}
+
+/// Scoped lists are for some certificates only: whether they are for this one is for the verifier
+/// to say.
+#[test]
+fn a_list_for_some_clears_nobody() {
+    let authority = authority();
+    let side = server_of(&authority);
+    let (alice, bob) = (client_of(&authority, "a"), client_of(&authority, "b"));
+    let mut params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2025, 1, 1),
+        next_update: date_time_ymd(2125, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let key = KeyPair::from_pem(&authority.key_pem()).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(authority.certificate_pem(), key).unwrap();
+    let mut cleared = |point: Option<CrlIssuingDistributionPoint>| {
+        params.issuing_distribution_point = point;
+        let list = params.signed_by(&issuer).unwrap();
+        let crls = [side.with("ca.crl", list.pem().unwrap())];
+        let server = read_server(&side.credentials(), &crls).unwrap();
+        let now = SystemTime::now();
+        [&alice, &bob].map(|client| {
+            let chain = chain_of(client);
+            let anew = server.clients.judge(&chain, now);
+            let again = server.clients.judge_again(&server.clients, &chain, now);
+            assert_eq!(anew, again);
+            again.is_ok()
+        })
+    };
+    assert_eq!(cleared(None), [true, true]);
+    let point = CrlIssuingDistributionPoint {
+        distribution_point: CrlDistributionPoint {
+            uris: vec!["http://example.org/some.crl".to_owned()],
+        },
+        scope: Some(CrlScope::CaCertsOnly),
+    };
+    assert_eq!(cleared(Some(point)), [false, false]);
+}
+
+#[test]
+fn what_is_no_ca_is_not_taken_for_an_authority() {
+    let authority = authority();
+    let side = server_of(&authority);
+    let client = client_of(&authority, "mallory");
+    let own = fs::read_to_string(client.credentials().certificate).unwrap();
+    side.with("ca.crt", format!("{}{own}", authority.certificate_pem()));
+    let fault = read_server(&side.credentials(), &[])
+        .unwrap_err()
+        .to_string();
+    for expected in [
+        "certificate 2 in ",
+        "ca.crt",
+        "\"CN=mallory\"",
+        "is not a CA",
+    ] {
+        assert!(fault.contains(expected), "{fault}");
+    }
+    // A client is told likewise.
+    assert!(client_config(&side.credentials()).is_err());
+
+    // One that signed itself is none either, when it can say so.
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    for (is_ca, expected) in [
+        (IsCa::NoCa, false),
+        (IsCa::ExplicitNoCa, false),
+        (IsCa::Ca(BasicConstraints::Unconstrained), true),
+    ] {
+        params.is_ca = is_ca;
+        side.with("ca.crt", params.self_signed(&key).unwrap().pem());
+        let authorities = side.credentials().authorities(&mut Sources::default());
+        assert_eq!(authorities.is_ok(), expected);
+    }
+}
+
+/// Made by openssl, good until 2126: a certificate without extensions that signed itself, and one
+/// that it signed.
+const V1_ROOT: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBEDCBtgIBATAKBggqhkjOPQQDAjATMREwDwYDVQQDDAhvbGQgcm9vdDAgFw0y
+NjExMjMwMDE0MjFaGA8yMTI2MTAzMDAwMTQyMVowEzERMA8GA1UEAwwIb2xkIHJv
+b3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQSf7bPs6RlTUodAmWm1LyvZqy5
+VsTftECj82fB2BOmjWU+9lf5G9DddndOWIfoJNOuezaERxoAtBBgPLDQW8MSMAoG
+CCqGSM49BAMCA0kAMEYCIQCPhQ1tRnYM8Xl57x7zL6CbZm7e4OS3NQdKftmpZ6EX
+RgIhAKyuYeCuNgWMBkiCur13CJM+GHG1Jxxx0CjoA/rsb68J
+-----END CERTIFICATE-----
+";
+const V1_ISSUED: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBCzCBsgIBAjAKBggqhkjOPQQDAjATMREwDwYDVQQDDAhvbGQgcm9vdDAgFw0y
+NjExMjMwMDE0MjJaGA8yMTI2MTAzMDAwMTQyMlowDzENMAsGA1UEAwwEbGVhZjBZ
+MBMGByqGSM49AgEGCCqGSM49AwEHA0IABBJ/ts+zpGVNSh0CZabUvK9mrLlWxN+0
+QKPzZ8HYE6aNZT72V/kb0N12d05Yh+gk0657NoRHGgC0EGA8sNBbwxIwCgYIKoZI
+zj0EAwIDSAAwRQIgBsQacgKEamLHFfH/+E1alDpeHDgTeWjOALofu8KpFkoCIQCt
+VJuGdX8ps6JdOABLLgqT762VM1DsFpeDvAnV1DNJPA==
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn a_root_of_version_1_is_taken_at_its_word() {
+    let side = Side {
+        folder: TempDir::new().unwrap(),
+    };
+    let taken = |pem: &str| {
+        side.with("ca.crt", pem);
+        side.credentials()
+            .authorities(&mut Sources::default())
+            .is_ok()
+    };
+    assert!(taken(V1_ROOT));
+    assert!(!taken(V1_ISSUED));
+}
+
+#[test]
+fn everything_that_ends_has_a_deadline() {
+    let root = Authority::generate_root("root", 1, Validity::days(90)).unwrap();
+    let intermediate = root.intermediate("middle").unwrap();
+    let request = CertificateRequest::server("localhost");
+    let side = Side::new(&intermediate, &request, &root);
+    let crls = [side.with("root.crl", list_of(&root, &[], TimeDelta::days(1)))];
+    let server = read_server(&side.credentials(), &crls).unwrap();
+    let told: Vec<_> = server
+        .deadlines
+        .iter()
+        .map(|d| (d.what.as_str(), d.file.file_name()))
+        .collect();
+    let file = |name: &'static str| Some(name.as_ref());
+    assert_eq!(
+        told,
+        [
+            ("the server's certificate", file("own.crt")),
+            (
+                "the certificate \"CN=middle\" in the server's chain",
+                file("own.crt")
+            ),
+            ("the authority \"CN=root\"", file("ca.crt")),
+            ("the revocation list of \"CN=root\"", file("root.crl")),
+        ]
+    );
+    let [own, _, authority, _] = &server.deadlines[..] else {
+        panic!("four");
+    };
+    let summary = CertificateSummary::read(&own.file).unwrap().remove(0);
+    assert_eq!(
+        own.end,
+        SystemTime::from(summary.not_after) + Duration::from_secs(1)
+    );
+    assert!(
+        server
+            .deadlines
+            .iter()
+            .all(|deadline| deadline.renew_from < deadline.end)
+    );
+    assert_eq!(server.authorities_end, Some(authority.end));
+}
+
+#[test]
+fn a_file_that_was_cut_off_is_told_in_words() {
+    let authority = authority();
+    let side = server_of(&authority);
+    for name in ["ca.crt", "own.crt", "own.key"] {
+        let whole = fs::read_to_string(side.folder.path().join(name)).unwrap();
+        let path = side.folder.path().join(name);
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let fault = read_server(&side.credentials(), &[]).unwrap_err();
+        assert_eq!(fault.path(), path);
+        assert!(
+            fault.to_string().contains("is garbled or cut off: "),
+            "{fault}"
+        );
+        fs::write(&path, whole).unwrap();
+    }
+    let crls = [side.folder.path().join("missing.crl")];
+    let fault = read_server(&side.credentials(), &crls).unwrap_err();
+    assert!(fault.to_string().contains("typed right"), "{fault}");
+}
+
+#[test]
+fn a_list_that_is_not_fit_to_judge_by_is_refused_by_name() {
+    let authority = authority();
+    let side = server_of(&authority);
+    let day = TimeDelta::days(1);
+    let good = list_of(&authority, &[], day);
+    let der = CertificateRevocationListDer::from_pem_slice(good.as_bytes()).unwrap();
+    let stale = list_of(&authority, &[], -TimeDelta::seconds(1));
+    let newer = list_of(&authority, &[&side], day);
+    let lines: Vec<&str> = good.lines().collect();
+    let shortened = format!("{}\n{}\n{}\n", lines[0], lines[1], lines[lines.len() - 1]);
+    let half_more = format!("{good}{}", &good[..good.len() / 2]);
+    let two = format!("{good}{newer}");
+    let cases: [(&[u8], &str); 11] = [
+        (b"", "it is empty"),
+        (b"garbage", "garbled or cut off"),
+        (authority.certificate_pem().as_bytes(), "no BEGIN X509 CRL"),
+        (
+            &good.as_bytes()[..good.len() / 2],
+            "it is garbled or cut off",
+        ),
+        (shortened.as_bytes(), "garbled or cut off"),
+        (&der[..der.len() - 1], "garbled or cut off"),
+        (&[&der[..], b"\n"].concat(), "something follows its end"),
+        (half_more.as_bytes(), "no usable revocation"),
+        (stale.as_bytes(), "tidings certs renew"),
+        (two.as_bytes(), "give the newest alone"),
+        (&without_next_update(&der), "(nextUpdate)"),
+    ];
+    for (contents, expected) in cases {
+        let crls = [side.with("ca.crl", contents)];
+        let error = read_server(&side.credentials(), &crls).unwrap_err();
+        assert_eq!(error.path(), crls[0], "{expected}");
+        let text = error.to_string();
+        assert!(text.contains(expected), "{expected}: {text}");
+        assert!(text.contains("ca.crl") && !text.contains('\n'), "{text}");
+    }
+    let missing = side.folder.path().join("missing.crl");
+    let error = read_server(&side.credentials(), &[missing]).unwrap_err();
+    assert!(error.to_string().contains("missing.crl"), "{error}");
+}
+
+/// Cuts the second time out of a list, and takes it off the two lengths around it.
+fn without_next_update(der: &[u8]) -> Vec<u8> {
+    const TIME: &[u8] = &[0x17, 13];
+    let second = (0..der.len())
+        .filter(|at| der[*at..].starts_with(TIME))
+        .nth(1)
+        .unwrap();
+    let mut der = der.to_vec();
+    der.drain(second..second + 15);
+    // The length of the whole is the one byte after 0x81, that of what is signed is one byte.
+    assert_eq!((der[0], der[1], der[3]), (0x30, 0x81, 0x30));
+    assert!(der[4] < 0x80);
+    der[2] -= 15;
+    der[4] -= 15;
+    der
+}
+
+#[test]
+fn a_verdict_changes_when_the_first_of_the_chain_ends() {
+    let root = Authority::generate_root("root", 1, Validity::days(30)).unwrap();
+    let intermediate = root.intermediate("intermediate").unwrap();
+    let mut request = CertificateRequest::client("alice");
+    request.valid = Validity::days(1);
+    let client = Side::new(&intermediate, &request, &root);
+    let server = read_server(&server_of(&root).credentials(), &[]).unwrap();
+    let chain = chain_of(&client);
+    let judge = |now| server.clients.judge(&chain, now);
+    let now = SystemTime::now();
+    let end = server.clients.changes_at(&chain, now).unwrap();
+    let moment = Duration::from_millis(1);
+    assert_eq!(judge(end - moment), Ok(()));
+    assert_eq!(judge(end), Err(CertificateRefusal::Expired));
+    let later = server.clients.changes_at(&chain, end).unwrap();
+    assert!(later > end + Duration::from_secs(28 * 24 * 3_600));
+    assert_eq!(server.clients.changes_at(&chain, later), None);
 }
 
 #[test]
@@ -144,11 +686,11 @@ fn names_the_file_and_the_remedy() {
     );
     let mut credentials = side.credentials();
     fs::set_permissions(&credentials.key, fs::Permissions::from_mode(0o604)).unwrap();
-    let error = server_config(&credentials, TlsVersion::V1_3).unwrap_err();
+    let error = read_server(&credentials, &[]).unwrap_err();
     assert_eq!(error.path(), credentials.key);
     assert!(error.to_string().contains("chmod o= "), "{error}");
     credentials.allow_loose_key_permissions = true;
-    assert!(server_config(&credentials, TlsVersion::V1_3).is_ok());
+    assert!(read_server(&credentials, &[]).is_ok());
 
     let other = Side::new(
         &authority,
@@ -156,7 +698,7 @@ fn names_the_file_and_the_remedy() {
         &authority,
     );
     credentials.key = other.credentials().key;
-    let error = server_config(&credentials, TlsVersion::V1_3).unwrap_err();
+    let error = read_server(&credentials, &[]).unwrap_err();
     assert!(
         error
             .to_string()

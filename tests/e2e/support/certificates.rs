@@ -4,13 +4,19 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use chrono::{TimeDelta, Utc};
 use rustls::{
     ClientConfig, RootCertStore,
     client::Resumption,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use tempfile::TempDir;
-use tidings::security::issue::{Authority, CertificateRequest, IssuedFiles};
+use tidings::security::{
+    inspect::CertificateSummary,
+    issue::{
+        Authority, CertificateRequest, IssuedFiles, Revocation, RevocationList, RevocationReason,
+    },
+};
 
 /// The two files of one certificate.
 pub(crate) type Files = IssuedFiles;
@@ -80,9 +86,56 @@ impl Certificates {
         self.issue(name, &CertificateRequest::client(name))
     }
 
+    /// The certificate of a client with this common name, whatever the broker will think of it.
+    /// The files are named otherwise, as not every common name can name files.
+    pub(crate) fn client_called(&self, file: &str, common_name: &str) -> Files {
+        self.issue(file, &CertificateRequest::client(common_name))
+    }
+
+    /// The CA's revocation list; written by [`Self::revoke`] and [`Self::write_crl`].
+    pub(crate) fn crl(&self) -> PathBuf {
+        self.folder().join("ca.crl")
+    }
+
+    /// The list with these certificates on it and no others, current: in place at once, as a
+    /// careful person would put it there.
+    pub(crate) fn revoke(&self, names: &[&str]) -> PathBuf {
+        let revoked: Vec<Files> = names.iter().map(|name| self.files(name)).collect();
+        self.write_crl(&crl_of(&revoked, TimeDelta::days(1)))
+    }
+
+    /// Puts this in the place of the CA's list, signed.
+    pub(crate) fn write_crl(&self, list: &RevocationList) -> PathBuf {
+        let aside = self.folder().join("aside.crl");
+        fs::write(&aside, self.authority.sign_crl(list).unwrap()).unwrap();
+        fs::rename(&aside, self.crl()).unwrap();
+        self.crl()
+    }
+
     /// TLS of the client `name`.
     pub(crate) fn tls(&self, name: &str) -> Arc<ClientConfig> {
         tls_of(&self.ca(), Some(&self.client(name)))
+    }
+}
+
+/// A list of these certificates, whoever issued them, that ends so long from now: to be signed by
+/// any [`Authority`]. With a time below zero it has ended already.
+pub(crate) fn crl_of(revoked: &[Files], ends_in: TimeDelta) -> RevocationList {
+    let now = Utc::now();
+    let revocation = |files: &Files| Revocation {
+        serial: CertificateSummary::read(&files.certificate).unwrap()[0]
+            .serial
+            .parse()
+            .unwrap(),
+        since: now,
+        reason: RevocationReason::KeyCompromise,
+        invalid_since: None,
+    };
+    RevocationList {
+        number: now.timestamp_millis().unsigned_abs(),
+        this_update: now - TimeDelta::days(30),
+        next_update: now + ends_in,
+        revocations: revoked.iter().map(revocation).collect(),
     }
 }
 
