@@ -18,8 +18,12 @@ use std::{
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::RawValue;
 use tidings::{
-    broker::{Outbox, OutboxLimits, RoutingTable, Subscriber},
+    broker::{Outbox, OutboxLimits, Peer, RoutingTable},
     protocol::{ClientEvent, ClientId, Frame, MessageTemplate, Timestamp, client_event::decode},
+    security::{
+        Identity,
+        access::{AccessRules, Permissions},
+    },
     topic::{Topic, TopicFilter},
 };
 
@@ -48,6 +52,30 @@ fn outbox() -> Arc<Outbox> {
     }))
 }
 
+/// One who may do everything.
+fn peer() -> Arc<Peer> {
+    Arc::new(Peer::new(outbox(), permissions(&AccessRules::open())))
+}
+
+/// Of one sensor by these rules.
+fn permissions(rules: &AccessRules) -> Arc<Permissions> {
+    let identity = Identity::parse("sensor-7").unwrap();
+    rules.permissions(&identity, ClientId::fresh()).unwrap()
+}
+
+/// Rules as a plant has them: two filters that allow and two that deny, of each kind.
+const RULES: &str = r##"
+[[rule]]
+identity = ["sensor-*"]
+publish = ["plant/{identity}/#", "plant/+/oven/#"]
+subscribe = ["plant/{identity}/commands/#", "plant/+/oven/#"]
+
+[[rule]]
+identity = ["*"]
+deny_publish = ["plant/audit/#", "plant/+/secret"]
+deny_subscribe = ["plant/secret/#", "plant/+/secret"]
+"##;
+
 /// Filters as a large site has them. All are different.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -74,18 +102,14 @@ impl Kind {
 
     /// A table with `size` subscriptions of clients with a few each.
     fn table(self, size: usize) -> RoutingTable {
-        let outbox = outbox();
+        let peer = peer();
         let mut table = RoutingTable::default();
         let mut client_id = ClientId::fresh();
         for number in 0..size {
             if number % 4 == 0 {
                 client_id = ClientId::fresh();
             }
-            let subscriber = Subscriber {
-                client_id,
-                outbox: Arc::clone(&outbox),
-            };
-            table.insert(&self.filter(number), subscriber);
+            table.insert(&self.filter(number), client_id, Arc::clone(&peer));
         }
         table
     }
@@ -154,36 +178,52 @@ fn tables(c: &mut Criterion) {
 
     // The other extreme: everyone subscribes to the same topic.
     let filters = [TopicFilter::parse("news").unwrap()];
-    let outbox = outbox();
+    let peer = peer();
     let mut table = RoutingTable::default();
     for _ in 0..100_000 {
-        let subscriber = Subscriber {
-            client_id: ClientId::fresh(),
-            outbox: Arc::clone(&outbox),
-        };
-        table.insert(&filters[0], subscriber);
+        table.insert(&filters[0], ClientId::fresh(), Arc::clone(&peer));
     }
     bench_subscribe(c, "subscribe_same_topic/100000", &table, &filters);
+}
+
+/// What access rules cost. A message pays it only where it begins a run: when its topic is not that of
+/// the message before, or something has changed in between.
+fn access(c: &mut Criterion) {
+    let open = AccessRules::open();
+    let ruled = AccessRules::parse("access.toml".as_ref(), RULES.as_bytes()).unwrap();
+    let topic = Topic::parse("plant/7/oven/temperature").unwrap();
+    let filter = TopicFilter::parse("plant/+/oven/#").unwrap();
+    for (name, rules) in [("open", &open), ("ruled", &ruled)] {
+        let permissions = permissions(rules);
+        c.bench_function(&format!("may_publish/{name}"), |b| {
+            b.iter(|| permissions.may_publish(black_box(&topic)).is_ok());
+        });
+        let mut table = RoutingTable::default();
+        for _ in 0..100 {
+            let peer = Peer::new(outbox(), Arc::clone(&permissions));
+            table.insert(&filter, ClientId::fresh(), Arc::new(peer));
+        }
+        assert_eq!(table.route(&topic).len(), 100);
+        c.bench_function(&format!("route_to_100_subscribers/{name}"), |b| {
+            b.iter(|| table.route(black_box(&topic)));
+        });
+    }
 }
 
 /// A subscription as the registry makes it: while `published` is in use, so that what changes is
 /// copied, and the next generation shared.
 fn bench_subscribe(c: &mut Criterion, id: &str, published: &RoutingTable, filters: &[TopicFilter]) {
-    let outbox = outbox();
+    let peer = peer();
     let mut next = 0;
     c.bench_function(id, |b| {
         b.iter_batched(
             || {
                 next += 1;
                 let filter = &filters[next % filters.len()];
-                let subscriber = Subscriber {
-                    client_id: ClientId::fresh(),
-                    outbox: Arc::clone(&outbox),
-                };
-                (published.clone(), filter, subscriber)
+                (published.clone(), filter, ClientId::fresh())
             },
-            |(mut table, filter, subscriber)| {
-                table.insert(filter, subscriber);
+            |(mut table, filter, client_id)| {
+                table.insert(filter, client_id, Arc::clone(&peer));
                 let next_generation = Arc::new(table.clone());
                 (table, next_generation)
             },
@@ -198,6 +238,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = message, tables
+    targets = message, access, tables
 }
 criterion_main!(benches);

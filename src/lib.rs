@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 1 | [`protocol`] | what is said on the wire |
 //! | 1 | [`topic`] | topics, filters, and which matches which |
-//! | 2 | [`security`] | TLS, identities, making certificates |
+//! | 2 | [`security`] | TLS, identities, access rules, tokens, revocation, making certificates |
 //! | 2 | [`client`] | the Rust client |
 //! | 3 | [`broker`] | the registry, sessions, routes, outboxes |
 //! | 4 | [`server`] | sockets, the life of a connection, shutdown |

@@ -12,17 +12,23 @@
 
 mod departure;
 mod outbox;
+mod peer;
 mod presence;
+mod refusal;
 mod registry;
 mod routes;
 mod session;
 mod state;
 
 pub use departure::Departure;
-pub use outbox::{Outbox, OutboxClosed, OutboxLimits};
+pub use outbox::{Interrupt, Outbox, OutboxLimits};
+pub use refusal::Refusal;
 pub use registry::{Admission, Registry, RegistryGone};
 pub use session::Session;
-pub use state::Limits;
+pub use state::{Judged, Limits, Withdrawn};
 
 #[doc(hidden)]
-pub use routes::{RoutingTable, Subscriber};
+pub use {
+    peer::Peer,
+    routes::{RoutingTable, Subscriber},
+};

@@ -37,9 +37,14 @@ pub struct OutboxLimits {
     pub soft_time: Duration,
 }
 
-/// The outbox closed; nothing more goes in or out, save what was taken before.
+/// What a client's task is to do before anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutboxClosed(pub CloseReason);
+pub enum Interrupt {
+    /// The outbox closed; nothing more goes in or out, save what was taken before.
+    Closed(CloseReason),
+    /// What lets the client be here has changed: it is to be judged again.
+    Summoned,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -50,8 +55,9 @@ struct Inner {
     /// When the socket last took something while the outbox was over its soft limit.
     last_progress: Option<Instant>,
     closed: Option<CloseReason>,
+    summoned: bool,
     waker: Option<Waker>,
-    /// Whether `waker` waits for frames too, and not for the close alone.
+    /// Whether `waker` waits for frames too, and not for an interrupt alone.
     waits_for_frames: bool,
 }
 
@@ -130,10 +136,17 @@ impl Outbox {
     }
 
     /// Ends the client's connection for `reason`. What is queued is still delivered, unless the
-    /// reason is that the client does not take it. The first reason stands.
+    /// client [forfeits](CloseReason::forfeits_queued) it. The first reason stands.
     pub fn close(&self, reason: CloseReason) {
         let mut inner = self.lock();
         inner.close(reason);
+        inner.wake_after();
+    }
+
+    /// Has the client's own task look again at what lets the client be here.
+    pub fn summon(&self) {
+        let mut inner = self.lock();
+        inner.summoned = true;
         inner.wake_after();
     }
 
@@ -143,13 +156,17 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// [`OutboxClosed`] when it is closed and nothing is left in it.
+    /// [`Interrupt::Summoned`] once after a summons, and [`Interrupt::Closed`] when it is closed and
+    /// nothing is left in it.
     pub fn poll_take(
         &self,
         cx: &mut Context<'_>,
         frames: &mut impl Extend<Frame>,
-    ) -> Poll<Result<(), OutboxClosed>> {
+    ) -> Poll<Result<(), Interrupt>> {
         let mut inner = self.lock();
+        if mem::take(&mut inner.summoned) {
+            return Poll::Ready(Err(Interrupt::Summoned));
+        }
         if !inner.queue.is_empty() {
             let queue = mem::take(&mut inner.queue);
             drop(inner);
@@ -158,7 +175,7 @@ impl Outbox {
             return Poll::Ready(Ok(()));
         }
         if let Some(reason) = inner.closed {
-            return Poll::Ready(Err(OutboxClosed(reason)));
+            return Poll::Ready(Err(Interrupt::Closed(reason)));
         }
         // An idle client holds on to no queue.
         inner.queue = Vec::new();
@@ -166,11 +183,14 @@ impl Outbox {
         Poll::Pending
     }
 
-    /// Waits for the outbox to close, while the client's task has enough to write.
-    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+    /// Waits for an interrupt, while the client's task has enough to write.
+    pub fn poll_interrupt(&self, cx: &mut Context<'_>) -> Poll<Interrupt> {
         let mut inner = self.lock();
+        if mem::take(&mut inner.summoned) {
+            return Poll::Ready(Interrupt::Summoned);
+        }
         if let Some(reason) = inner.closed {
-            return Poll::Ready(reason);
+            return Poll::Ready(Interrupt::Closed(reason));
         }
         inner.wait(cx, false);
         Poll::Pending
@@ -272,7 +292,7 @@ impl Inner {
         if self.closed.is_none() {
             self.closed = Some(reason);
         }
-        if reason == CloseReason::SlowConsumer {
+        if reason.forfeits_queued() {
             self.queue = Vec::new();
         }
     }
@@ -309,7 +329,7 @@ mod tests {
         vec![b'x'; bytes].into()
     }
 
-    fn take(outbox: &Outbox) -> Poll<Result<usize, OutboxClosed>> {
+    fn take(outbox: &Outbox) -> Poll<Result<usize, Interrupt>> {
         let mut frames = Vec::new();
         outbox
             .poll_take(&mut Context::from_waker(Waker::noop()), &mut frames)
@@ -327,7 +347,7 @@ mod tests {
         assert!(!outbox.push(frame(1)), "the hard limit");
         assert_eq!(
             take(&outbox),
-            Poll::Ready(Err(OutboxClosed(CloseReason::SlowConsumer)))
+            Poll::Ready(Err(Interrupt::Closed(CloseReason::SlowConsumer)))
         );
         assert!(!outbox.push(frame(1)), "closed for good");
     }
@@ -383,8 +403,39 @@ mod tests {
         assert_eq!(take(&outbox), Poll::Ready(Ok(10)));
         assert_eq!(
             take(&outbox),
-            Poll::Ready(Err(OutboxClosed(CloseReason::ServerShuttingDown)))
+            Poll::Ready(Err(Interrupt::Closed(CloseReason::ServerShuttingDown)))
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_summons_comes_before_all_else_and_once() {
+        let outbox = Outbox::new(LIMITS);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outbox.push(frame(10)));
+        outbox.summon();
+        outbox.summon();
+        assert_eq!(take(&outbox), Poll::Ready(Err(Interrupt::Summoned)));
+        assert_eq!(take(&outbox), Poll::Ready(Ok(10)));
+        assert!(outbox.poll_interrupt(&mut cx).is_pending());
+        outbox.summon();
+        outbox.close(CloseReason::CertificateRevoked);
+        assert_eq!(
+            outbox.poll_interrupt(&mut cx),
+            Poll::Ready(Interrupt::Summoned)
+        );
+        assert_eq!(
+            outbox.poll_interrupt(&mut cx),
+            Poll::Ready(Interrupt::Closed(CloseReason::CertificateRevoked))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_lost_the_right_to_it_is_not_left_what_is_queued() {
+        let outbox = Outbox::new(LIMITS);
+        assert!(outbox.push(frame(10)));
+        let reason = CloseReason::PermissionWithdrawn;
+        outbox.close(reason);
+        assert_eq!(take(&outbox), Poll::Ready(Err(Interrupt::Closed(reason))));
     }
 
     #[tokio::test(start_paused = true)]

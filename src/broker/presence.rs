@@ -74,7 +74,8 @@ impl PresenceBatch {
 #[derive(Debug)]
 pub(super) struct ClientList {
     pub(super) outbox: Arc<Outbox>,
-    pub(super) roster: Roster,
+    /// Whom the list shows; until the end of the batch, `None` stands for everyone.
+    pub(super) roster: Option<Roster>,
     pub(super) reference: Option<String>,
     pub(super) reply: oneshot::Sender<()>,
 }
@@ -91,6 +92,7 @@ pub(super) fn tell_list(list: ClientList, server_id: ServerId, now: Timestamp) {
         reference,
         reply,
     } = list;
+    let roster = roster.unwrap_or_default();
     outbox.push_deferred(roster.len() * ENTRY_BYTES, move || {
         let entry = |(client_id, member): (&ClientId, &Member)| ClientEntry {
             client_id: *client_id,

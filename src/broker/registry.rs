@@ -1,16 +1,22 @@
-use std::{net::IpAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Departure, Limits, Outbox, Session, presence,
+    Departure, Judged, Limits, Outbox, Peer, Refusal, Session, presence,
     routes::RoutingTable,
     state::{Admitted, Candidate, Command, State},
 };
 use crate::{
-    protocol::{ClientId, Code, Fault, Frame, ServerId, Timestamp},
-    security::Identity,
+    protocol::{
+        ClientId, Code, Fault, Frame, ServerEvent, ServerId, Timestamp,
+        server_event::{SubscriptionClosed, encode},
+    },
+    security::{
+        Identity,
+        access::{AccessRules, Narrowing},
+    },
     topic::TopicFilter,
 };
 
@@ -47,6 +53,7 @@ impl Registry {
     pub fn new(
         server_id: ServerId,
         limits: Limits,
+        access: Arc<AccessRules>,
         connections_max: usize,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (commands, queue) = mpsc::channel(connections_max + QUEUE_LEN);
@@ -56,7 +63,7 @@ impl Registry {
             routes: Arc::clone(&routes),
             server_id,
         };
-        let state = State::new(limits, ClientId::fresh);
+        let state = State::new(limits, access, ClientId::fresh);
         (registry, run(queue, state, routes, server_id))
     }
 
@@ -68,15 +75,15 @@ impl Registry {
     pub async fn admit(
         &self,
         identity: Identity,
-        address: IpAddr,
+        address: SocketAddr,
         outbox: Arc<Outbox>,
-    ) -> Result<Admission, Fault> {
+    ) -> Result<Admission, Refusal> {
         // The place for its departure comes first: from here on it can always be reported.
         let permit = self.commands.clone().reserve_owned().await;
         let candidate = Candidate {
             identity: identity.clone(),
             address,
-            outbox: Arc::clone(&outbox),
+            outbox,
             permit: permit.map_err(|_| RegistryGone)?,
         };
         let admitted = self
@@ -84,15 +91,27 @@ impl Registry {
             .await??;
         let Admitted {
             client_id,
+            peer,
             departure,
         } = admitted;
         Ok(Admission {
             registry: self.clone(),
             client_id,
             identity,
-            outbox,
+            peer,
             departure,
         })
+    }
+
+    /// Judges everyone by `access` from now on, those who are here included: whom no rule admits is
+    /// closed, what is no longer allowed is withdrawn, and everyone's own task is summoned to look
+    /// at the rest. In force when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the actor has ended.
+    pub async fn judge(&self, access: Arc<AccessRules>) -> Result<Judged, RegistryGone> {
+        self.ask(|reply| Command::Judge { access, reply }).await
     }
 
     /// Lets nobody in from now on, and ends every connection with `server_shutting_down`.
@@ -121,7 +140,7 @@ impl Registry {
         &self,
         client_id: ClientId,
         filter: TopicFilter,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Refusal> {
         self.ask(|reply| Command::Subscribe {
             client_id,
             filter,
@@ -134,7 +153,7 @@ impl Registry {
         &self,
         client_id: ClientId,
         filter: TopicFilter,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Refusal> {
         self.ask(|reply| Command::Unsubscribe {
             client_id,
             filter,
@@ -184,11 +203,17 @@ async fn run(
     while queue.recv_many(&mut commands, BATCH_LEN_MAX).await > 0 {
         let now = Timestamp::now();
         let effects = state.apply(commands.drain(..), now);
+        for (peer, permissions) in effects.permissions {
+            peer.set_permissions(permissions);
+        }
         if let Some(table) = effects.routes {
             routes.store(table);
         }
         for (outbox, reason) in effects.closed {
             outbox.close(reason);
+        }
+        for (outbox, filter) in effects.withdrawn {
+            tell_withdrawn(&outbox, &filter, server_id, now);
         }
         for (outbox, welcome) in effects.welcomes {
             outbox.push(welcome);
@@ -197,10 +222,22 @@ async fn run(
         for list in effects.lists {
             presence::tell_list(list, server_id, now);
         }
+        for outbox in effects.summoned {
+            outbox.summon();
+        }
         for answer in effects.answers {
             answer.send();
         }
     }
+}
+
+fn tell_withdrawn(outbox: &Outbox, filter: &TopicFilter, server_id: ServerId, now: Timestamp) {
+    let closed = ServerEvent::SubscriptionClosed(SubscriptionClosed {
+        topic: filter.as_str().into(),
+        code: Code::PermissionWithdrawn.as_str().into(),
+        reason: "the access rules no longer let this client subscribe to it".into(),
+    });
+    outbox.push(encode(&closed, &server_id, now));
 }
 
 /// A client that was admitted and has not authenticated: it can do that, or go.
@@ -209,7 +246,7 @@ pub struct Admission {
     registry: Registry,
     client_id: ClientId,
     identity: Identity,
-    outbox: Arc<Outbox>,
+    peer: Arc<Peer>,
     departure: Departure,
 }
 
@@ -221,7 +258,7 @@ impl Admission {
     }
 
     /// Makes it a session, which others hear of. `presence`: whether it wants to hear of others.
-    /// `welcome` is queued for it before anything about them.
+    /// `narrowing`: what its token leaves it of what the rules give it. `welcome` is queued for it before anything about them.
     ///
     /// # Errors
     ///
@@ -229,26 +266,26 @@ impl Admission {
     pub async fn authenticate(
         self,
         presence: bool,
+        narrowing: Option<Arc<Narrowing>>,
         welcome: Frame,
     ) -> Result<Session, RegistryGone> {
         let Self {
             registry,
             client_id,
             identity,
-            outbox,
+            peer,
             departure,
         } = self;
         registry
             .ask(|reply| Command::Authenticate {
                 client_id,
                 presence,
+                narrowing,
                 welcome,
                 reply,
             })
             .await?;
-        Ok(Session::new(
-            registry, client_id, identity, outbox, departure,
-        ))
+        Ok(Session::new(registry, client_id, identity, peer, departure))
     }
 
     /// Reports the departure, with its reason.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::Outbox;
+use super::{Outbox, Peer, peer::Gate};
 use crate::{
     protocol::ClientId,
     topic::{FilterTree, Topic, TopicFilter},
@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct RoutingTable {
     generation: u64,
-    filters: FilterTree<ClientId, Arc<Outbox>>,
+    filters: FilterTree<ClientId, Arc<Peer>>,
 }
 
 /// One who receives.
@@ -27,9 +27,8 @@ pub struct Subscriber {
 
 impl RoutingTable {
     /// Notes a subscription.
-    pub fn insert(&mut self, filter: &TopicFilter, subscriber: Subscriber) {
-        self.filters
-            .insert(filter, subscriber.client_id, subscriber.outbox);
+    pub fn insert(&mut self, filter: &TopicFilter, client_id: ClientId, peer: Arc<Peer>) {
+        self.filters.insert(filter, client_id, peer);
     }
 
     /// Forgets a subscription.
@@ -37,15 +36,19 @@ impl RoutingTable {
         self.filters.remove(filter, &client_id);
     }
 
-    /// Everyone who receives a message on `topic`, each once however many of its filters match.
+    /// Everyone who receives a message on `topic`, each once however many of its filters match:
+    /// those who may have it of those who asked for it.
     #[must_use]
     pub fn route(&self, topic: &Topic<'_>) -> Vec<Subscriber> {
         let mut receivers = Vec::new();
-        let filters = self.filters.each_match(topic, |client_id, outbox| {
-            receivers.push(Subscriber {
-                client_id: *client_id,
-                outbox: Arc::clone(outbox),
-            });
+        let mut gate = Gate::new(topic);
+        let filters = self.filters.each_match(topic, |client_id, peer| {
+            if gate.lets_through(peer) {
+                receivers.push(Subscriber {
+                    client_id: *client_id,
+                    outbox: Arc::clone(peer.outbox()),
+                });
+            }
         });
         if filters > 1 {
             receivers.sort_unstable_by_key(|receiver| receiver.client_id);

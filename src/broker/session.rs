@@ -3,16 +3,16 @@ use std::{borrow::Cow, mem, sync::Arc};
 use arc_swap::Guard;
 
 use super::{
-    Departure, Outbox, Registry, RegistryGone,
+    Departure, Outbox, Peer, Refusal, Registry, RegistryGone,
     routes::{RoutingTable, Subscriber},
 };
 use crate::{
     protocol::{
-        ClientId, CloseReason, Code, Fault, Frame, MessageTemplate, ServerEvent, Timestamp,
+        ClientId, CloseReason, Frame, MessageTemplate, ServerEvent, Timestamp,
         client_event::{Publish, Subscribe},
         server_event::{Published, Subscription, encode},
     },
-    security::Identity,
+    security::{Identity, access::ClientLimits},
     topic::{Topic, TopicFilter},
 };
 
@@ -28,7 +28,7 @@ pub struct Session {
     registry: Registry,
     client_id: ClientId,
     identity: Identity,
-    outbox: Arc<Outbox>,
+    peer: Arc<Peer>,
     departure: Departure,
     run: Option<Run>,
     accepted_at: AcceptedAt,
@@ -60,14 +60,14 @@ impl Session {
         registry: Registry,
         client_id: ClientId,
         identity: Identity,
-        outbox: Arc<Outbox>,
+        peer: Arc<Peer>,
         departure: Departure,
     ) -> Self {
         Self {
             registry,
             client_id,
             identity,
-            outbox,
+            peer,
             departure,
             run: None,
             accepted_at: AcceptedAt::now(),
@@ -86,6 +86,12 @@ impl Session {
         &self.identity
     }
 
+    /// What the access rules hold the client to, as of now.
+    #[must_use]
+    pub fn limits(&self) -> ClientLimits {
+        *self.peer.permissions().limits()
+    }
+
     /// Takes the time for the lines that follow: one look at the clock for all that came at once.
     pub fn begin(&mut self) {
         self.accepted_at = AcceptedAt::now();
@@ -97,21 +103,19 @@ impl Session {
     /// # Errors
     ///
     /// When the topic is not the client's to publish to.
-    pub fn publish(&mut self, event: Publish<'_>) -> Result<(), Fault> {
+    pub fn publish(&mut self, event: Publish<'_>) -> Result<(), Refusal> {
         let Publish {
             topic,
             payload,
             reference,
         } = event;
-        if topic.is_reserved() {
-            return Err(reserved(topic.as_str()));
-        }
         let table = self.registry.routes().load();
         let fits = |run: &Run| run.topic == topic && run.generation == table.generation();
         let mut run = match self.run.take_if(|run| fits(run)) {
             Some(run) => run,
             None => {
                 self.flush();
+                self.peer.permissions().may_publish(&topic)?;
                 self.new_run(&topic, &table)
             }
         };
@@ -180,11 +184,8 @@ impl Session {
     /// # Errors
     ///
     /// When the filter is not the client's to subscribe to, or it has too many.
-    pub async fn subscribe(&mut self, event: Subscribe<'_>) -> Result<(), Fault> {
+    pub async fn subscribe(&mut self, event: Subscribe<'_>) -> Result<(), Refusal> {
         let Subscribe { topic, reference } = event;
-        if topic.is_reserved() {
-            return Err(reserved(topic.as_str()));
-        }
         self.flush();
         self.registry
             .subscribe(self.client_id, topic.clone())
@@ -198,7 +199,7 @@ impl Session {
     /// # Errors
     ///
     /// When there is none with this very filter.
-    pub async fn unsubscribe(&mut self, event: Subscribe<'_>) -> Result<(), Fault> {
+    pub async fn unsubscribe(&mut self, event: Subscribe<'_>) -> Result<(), Refusal> {
         let Subscribe { topic, reference } = event;
         self.flush();
         self.registry
@@ -231,7 +232,7 @@ impl Session {
 
     fn queue(&self, event: &ServerEvent<'_>) {
         let line = encode(event, &self.registry.server_id(), self.accepted_at.time);
-        self.outbox.push(line);
+        self.peer.outbox().push(line);
     }
 
     /// Reports the departure, with its reason. What was accepted still goes out.
@@ -272,11 +273,4 @@ fn subscription<'a>(topic: &'a TopicFilter, reference: Option<Cow<'a, str>>) -> 
         topic: topic.as_str().into(),
         reference,
     }
-}
-
-fn reserved(topic: &str) -> Fault {
-    Fault::new(
-        Code::ReservedTopic,
-        format!("topics that begin with `$` belong to the server: {topic:?}"),
-    )
 }

@@ -3,22 +3,29 @@
 //! Pure: no clock, no socket, no await. Commands go in by the batch, effects come out, and the
 //! actor around it carries them out.
 
+mod judge;
+
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use tokio::sync::{mpsc::OwnedPermit, oneshot};
 
+pub use judge::{Judged, Withdrawn};
+
 use super::{
-    Departure, Outbox,
+    Departure, Outbox, Peer, Refusal,
     presence::{ClientList, Member, PresenceBatch, PresenceChange, PresenceEvent, Roster},
-    routes::{RoutingTable, Subscriber},
+    routes::RoutingTable,
 };
 use crate::{
     protocol::{ClientId, CloseReason, Code, Fault, Frame, Timestamp},
-    security::Identity,
+    security::{
+        Identity,
+        access::{AccessRules, Narrowing, Permissions},
+    },
     topic::TopicFilter,
 };
 
@@ -42,11 +49,13 @@ pub struct Limits {
 pub(super) enum Command {
     Admit {
         candidate: Candidate,
-        reply: oneshot::Sender<Result<Admitted, Fault>>,
+        reply: oneshot::Sender<Result<Admitted, Refusal>>,
     },
     Authenticate {
         client_id: ClientId,
         presence: bool,
+        /// What its token leaves it of what the rules give it.
+        narrowing: Option<Arc<Narrowing>>,
         /// What the client is told, before it is told of anyone else.
         welcome: Frame,
         reply: oneshot::Sender<()>,
@@ -54,12 +63,12 @@ pub(super) enum Command {
     Subscribe {
         client_id: ClientId,
         filter: TopicFilter,
-        reply: oneshot::Sender<Result<(), Fault>>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
     Unsubscribe {
         client_id: ClientId,
         filter: TopicFilter,
-        reply: oneshot::Sender<Result<(), Fault>>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
     ListClients {
         client_id: ClientId,
@@ -71,6 +80,11 @@ pub(super) enum Command {
         client_id: ClientId,
         reason: CloseReason,
     },
+    /// Judge everyone by these rules from now on, those who are here included.
+    Judge {
+        access: Arc<AccessRules>,
+        reply: oneshot::Sender<Judged>,
+    },
     /// Admit nobody more, and end every connection.
     Drain,
 }
@@ -79,7 +93,7 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) identity: Identity,
-    pub(super) address: IpAddr,
+    pub(super) address: SocketAddr,
     pub(super) outbox: Arc<Outbox>,
     pub(super) permit: OwnedPermit<Command>,
 }
@@ -88,6 +102,7 @@ pub(super) struct Candidate {
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) client_id: ClientId,
+    pub(super) peer: Arc<Peer>,
     pub(super) departure: Departure,
 }
 
@@ -95,11 +110,12 @@ pub(super) struct Admitted {
 #[derive(Debug)]
 pub(super) enum Answer {
     Admit(
-        oneshot::Sender<Result<Admitted, Fault>>,
-        Result<Admitted, Fault>,
+        oneshot::Sender<Result<Admitted, Refusal>>,
+        Result<Admitted, Refusal>,
     ),
     Authenticate(oneshot::Sender<()>),
-    Subscription(oneshot::Sender<Result<(), Fault>>, Result<(), Fault>),
+    Subscription(oneshot::Sender<Result<(), Refusal>>, Result<(), Refusal>),
+    Judge(oneshot::Sender<Judged>, Judged),
 }
 
 impl Answer {
@@ -109,6 +125,7 @@ impl Answer {
             Self::Admit(reply, answer) => drop(reply.send(answer)),
             Self::Authenticate(reply) => drop(reply.send(())),
             Self::Subscription(reply, answer) => drop(reply.send(answer)),
+            Self::Judge(reply, answer) => drop(reply.send(answer)),
         }
     }
 }
@@ -116,8 +133,12 @@ impl Answer {
 /// What a batch of commands brings about, to be carried out in this order.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
+    /// Clients that may do other things from now on. In force before the table that goes with them.
+    pub(super) permissions: Vec<(Arc<Peer>, Arc<Permissions>)>,
     /// The table to publish, when it changed.
     pub(super) routes: Option<Arc<RoutingTable>>,
+    /// Subscriptions that end, for whom.
+    pub(super) withdrawn: Vec<(Arc<Outbox>, TopicFilter)>,
     /// What newcomers are told first.
     pub(super) welcomes: Vec<(Arc<Outbox>, Frame)>,
     pub(super) presence: PresenceBatch,
@@ -126,12 +147,15 @@ pub(super) struct Effects {
     pub(super) lists: Vec<ClientList>,
     /// Clients whose connection is to end.
     pub(super) closed: Vec<(Arc<Outbox>, CloseReason)>,
+    /// Clients whose own tasks are to look again at what lets them be here.
+    pub(super) summoned: Vec<Arc<Outbox>>,
     pub(super) answers: Vec<Answer>,
 }
 
 /// All that the registry knows.
 pub(super) struct State {
     limits: Limits,
+    access: Arc<AccessRules>,
     new_client_id: Box<dyn FnMut() -> ClientId + Send>,
     draining: bool,
     clients: HashMap<ClientId, Client>,
@@ -146,10 +170,40 @@ pub(super) struct State {
 /// One admitted connection.
 struct Client {
     identity: Identity,
-    address: IpAddr,
-    outbox: Arc<Outbox>,
+    address: SocketAddr,
+    peer: Arc<Peer>,
+    /// As its peer has them, or is about to have them.
+    permissions: Arc<Permissions>,
     /// `Some` once authenticated.
-    subscriptions: Option<HashSet<TopicFilter>>,
+    authenticated: Option<Authenticated>,
+}
+
+/// What a client holds once it is authenticated.
+struct Authenticated {
+    subscriptions: HashSet<TopicFilter>,
+    narrowing: Option<Arc<Narrowing>>,
+    since: Timestamp,
+    wants_presence: bool,
+}
+
+impl Client {
+    fn outbox(&self) -> Arc<Outbox> {
+        Arc::clone(self.peer.outbox())
+    }
+
+    fn permit(&mut self, permissions: Arc<Permissions>, batch: &mut Batch) {
+        self.permissions = Arc::clone(&permissions);
+        let changed = (Arc::clone(&self.peer), permissions);
+        batch.effects.permissions.push(changed);
+    }
+
+    /// As others may know it.
+    fn member(&self, since: Timestamp) -> Member {
+        Member {
+            identity: self.identity.clone(),
+            since,
+        }
+    }
 }
 
 /// What of a batch is not yet an effect.
@@ -164,10 +218,12 @@ struct Batch {
 impl State {
     pub(super) fn new(
         limits: Limits,
+        access: Arc<AccessRules>,
         new_client_id: impl FnMut() -> ClientId + Send + 'static,
     ) -> Self {
         Self {
             limits,
+            access,
             new_client_id: Box::new(new_client_id),
             draining: false,
             clients: HashMap::new(),
@@ -191,7 +247,7 @@ impl State {
         }
         let mut effects = batch.effects;
         for list in &mut effects.lists {
-            list.roster = self.roster.clone();
+            list.roster.get_or_insert_with(|| self.roster.clone());
         }
         if batch.routes_changed {
             effects.routes = Some(self.routes.next_generation());
@@ -215,10 +271,17 @@ impl State {
             Command::Authenticate {
                 client_id,
                 presence,
+                narrowing,
                 welcome,
                 reply,
             } => {
-                self.authenticate(client_id, presence, welcome, now, batch);
+                let authenticated = Authenticated {
+                    subscriptions: HashSet::new(),
+                    narrowing,
+                    since: now,
+                    wants_presence: presence,
+                };
+                self.authenticate(client_id, authenticated, welcome, batch);
                 Answer::Authenticate(reply)
             }
             Command::Subscribe {
@@ -237,33 +300,38 @@ impl State {
                 reply,
             } => return self.list_clients(client_id, reference, reply, batch),
             Command::Depart { client_id, reason } => return self.depart(client_id, reason, batch),
+            Command::Judge { access, reply } => Answer::Judge(reply, self.judge(access, batch)),
             Command::Drain => return self.drain(batch),
         };
         batch.effects.answers.push(answer);
     }
 
-    fn admit(&mut self, candidate: Candidate) -> Result<Admitted, Fault> {
+    fn admit(&mut self, candidate: Candidate) -> Result<Admitted, Refusal> {
         let Candidate {
             identity,
             address,
             outbox,
             permit,
         } = candidate;
-        self.may_admit(&identity, address)?;
         let client_id = (self.new_client_id)();
+        let permissions = self.access.permissions(&identity, client_id)?;
+        self.may_admit(&identity, address.ip())?;
+        let peer = Arc::new(Peer::new(outbox, Arc::clone(&permissions)));
         *self.by_identity.entry(identity.clone()).or_default() += 1;
-        *self.by_address.entry(address).or_default() += 1;
+        *self.by_address.entry(address.ip()).or_default() += 1;
         self.clients.insert(
             client_id,
             Client {
                 identity,
                 address,
-                outbox,
-                subscriptions: None,
+                peer: Arc::clone(&peer),
+                permissions,
+                authenticated: None,
             },
         );
         Ok(Admitted {
             client_id,
+            peer,
             departure: Departure::new(client_id, permit),
         })
     }
@@ -312,38 +380,65 @@ impl State {
     fn authenticate(
         &mut self,
         client_id: ClientId,
-        presence: bool,
+        authenticated: Authenticated,
         welcome: Frame,
-        now: Timestamp,
         batch: &mut Batch,
     ) {
         let Some(client) = self.clients.get_mut(&client_id) else {
             return;
         };
-        client.subscriptions = Some(HashSet::new());
-        batch
-            .effects
-            .welcomes
-            .push((Arc::clone(&client.outbox), welcome));
-        let identity = client.identity.clone();
-        let member = Member {
-            identity: identity.clone(),
-            since: now,
+        batch.effects.welcomes.push((client.outbox(), welcome));
+        if let Some(narrowing) = &authenticated.narrowing {
+            let narrowed = Arc::clone(&client.permissions).narrowed(narrowing);
+            client.permit(narrowed, batch);
+        }
+        client.authenticated = Some(authenticated);
+        if client.permissions.presence() {
+            self.appear(client_id, batch);
+        }
+    }
+
+    /// Shows a client to the others; from here on it hears of them too, where it wants that.
+    fn appear(&mut self, client_id: ClientId, batch: &mut Batch) {
+        let Some((client, authenticated)) = self.clients.get(&client_id).and_then(|client| {
+            let authenticated = client.authenticated.as_ref()?;
+            Some((client, authenticated))
+        }) else {
+            return;
         };
-        self.roster.insert(client_id, member);
+        self.roster
+            .insert(client_id, client.member(authenticated.since));
         if !self.limits.presence {
             return;
         }
-        if presence {
-            self.audience.insert(client_id, Arc::clone(&client.outbox));
+        if authenticated.wants_presence {
+            self.audience.insert(client_id, client.outbox());
         }
         let events = &mut batch.effects.presence.events;
         events.push(PresenceEvent {
             client_id,
-            identity,
+            identity: client.identity.clone(),
             change: PresenceChange::Authenticated,
         });
         batch.newcomers.insert(client_id, events.len());
+    }
+
+    /// Takes a client that was shown out of sight.
+    fn disappear(
+        &mut self,
+        client_id: ClientId,
+        identity: &Identity,
+        reason: CloseReason,
+        batch: &mut Batch,
+    ) {
+        self.audience.remove(&client_id);
+        if self.roster.remove(&client_id).is_some() && self.limits.presence {
+            batch.effects.presence.events.push(PresenceEvent {
+                client_id,
+                identity: identity.clone(),
+                change: PresenceChange::Disconnected(reason),
+            });
+        }
     }
 
     fn subscribe(
@@ -351,21 +446,22 @@ impl State {
         client_id: ClientId,
         filter: TopicFilter,
         batch: &mut Batch,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Refusal> {
         let limit = self.limits.subscriptions_per_client;
-        let (subscriptions, outbox) = self.session(client_id)?;
+        let (peer, permissions, subscriptions) = self.session(client_id)?;
+        permissions.may_subscribe(&filter)?;
         if subscriptions.contains(&filter) {
             return Ok(());
         }
         if limit > 0 && subscriptions.len() >= limit {
-            return Err(Fault::new(
+            return Err(Refusal::Fault(Fault::new(
                 Code::TooManySubscriptions,
                 format!("this client holds its {limit} subscriptions"),
-            ));
+            )));
         }
         subscriptions.insert(filter.clone());
-        self.routes
-            .insert(&filter, Subscriber { client_id, outbox });
+        let peer = Arc::clone(peer);
+        self.routes.insert(&filter, client_id, peer);
         batch.routes_changed = true;
         Ok(())
     }
@@ -375,13 +471,13 @@ impl State {
         client_id: ClientId,
         filter: &TopicFilter,
         batch: &mut Batch,
-    ) -> Result<(), Fault> {
-        let (subscriptions, _) = self.session(client_id)?;
+    ) -> Result<(), Refusal> {
+        let (_, _, subscriptions) = self.session(client_id)?;
         if !subscriptions.remove(filter) {
-            return Err(Fault::new(
+            return Err(Refusal::Fault(Fault::new(
                 Code::NotSubscribed,
                 "this client has no subscription with exactly this filter",
-            ));
+            )));
         }
         self.routes.remove(filter, client_id);
         batch.routes_changed = true;
@@ -395,26 +491,35 @@ impl State {
         reply: oneshot::Sender<()>,
         batch: &mut Batch,
     ) {
-        if let Some(client) = self.clients.get(&client_id) {
-            batch.effects.lists.push(ClientList {
-                outbox: Arc::clone(&client.outbox),
-                roster: Roster::new(),
-                reference,
-                reply,
-            });
-        }
+        let Some(client) = self.clients.get(&client_id) else {
+            return;
+        };
+        // Whom the others may not see does not see them: it is alone here.
+        let alone = match &client.authenticated {
+            Some(authenticated) if !client.permissions.presence() => {
+                let own = client.member(authenticated.since);
+                Some(Roster::unit(client_id, own))
+            }
+            _ => None,
+        };
+        batch.effects.lists.push(ClientList {
+            outbox: client.outbox(),
+            roster: alone,
+            reference,
+            reply,
+        });
     }
 
-    /// What an authenticated client holds.
+    /// What an authenticated client may do, and what it subscribes to.
     fn session(
         &mut self,
         client_id: ClientId,
-    ) -> Result<(&mut HashSet<TopicFilter>, Arc<Outbox>), Fault> {
+    ) -> Result<(&Arc<Peer>, &Permissions, &mut HashSet<TopicFilter>), Fault> {
         self.clients
             .get_mut(&client_id)
             .and_then(|client| {
-                let outbox = Arc::clone(&client.outbox);
-                Some((client.subscriptions.as_mut()?, outbox))
+                let subscriptions = &mut client.authenticated.as_mut()?.subscriptions;
+                Some((&client.peer, &*client.permissions, subscriptions))
             })
             .ok_or_else(|| Fault::new(Code::InternalError, "the server has lost this client"))
     }
@@ -424,35 +529,24 @@ impl State {
             return;
         };
         count_down(&mut self.by_identity, client.identity.clone());
-        count_down(&mut self.by_address, client.address);
+        count_down(&mut self.by_address, client.address.ip());
         // Whoever still routes by an older table pushes into a closed outbox.
-        batch.effects.closed.push((client.outbox, reason));
-        let Some(subscriptions) = client.subscriptions else {
+        batch.effects.closed.push((client.outbox(), reason));
+        let Some(authenticated) = client.authenticated else {
             return;
         };
-        for filter in &subscriptions {
+        for filter in &authenticated.subscriptions {
             self.routes.remove(filter, client_id);
         }
-        batch.routes_changed |= !subscriptions.is_empty();
-        self.roster.remove(&client_id);
-        self.audience.remove(&client_id);
-        if self.limits.presence {
-            batch.effects.presence.events.push(PresenceEvent {
-                client_id,
-                identity: client.identity,
-                change: PresenceChange::Disconnected(reason),
-            });
-        }
+        batch.routes_changed |= !authenticated.subscriptions.is_empty();
+        self.disappear(client_id, &client.identity, reason, batch);
     }
 
     fn drain(&mut self, batch: &mut Batch) {
         self.draining = true;
         // Everyone is told that the server ends: that all the others go too is no news then.
         self.audience.clear();
-        let outboxes = self
-            .clients
-            .values()
-            .map(|client| Arc::clone(&client.outbox));
+        let outboxes = self.clients.values().map(Client::outbox);
         let reason = CloseReason::ServerShuttingDown;
         batch
             .effects

@@ -7,7 +7,8 @@ use super::descriptors;
 use crate::{
     broker::{self, OutboxLimits},
     security::{
-        Credentials, IdentitySource, ServerTls, ServerTlsFiles, Sources, TlsError, TlsVersion,
+        Credentials, IdentitySource, Policy, PolicyError, PolicyFiles, ServerTlsFiles, TlsVersion,
+        TokenKeysFile, access::ClientLimits,
     },
     server::{ConnectionSettings, Settings},
 };
@@ -103,6 +104,77 @@ pub struct ServeFlags {
     )]
     pub identity_from: IdentityFrom,
 
+    /// What the authorities have revoked (PEM or DER). May be given several times; then every
+    /// certificate's issuer must have a list that is in date.
+    #[arg(
+        long,
+        env = "TIDINGS_CRL",
+        value_name = "FILE",
+        value_delimiter = ',',
+        help_heading = "Access"
+    )]
+    pub crl: Vec<PathBuf>,
+
+    /// Who may publish and subscribe to what (TOML). Without it, every certificate of the
+    /// authorities may do everything.
+    #[arg(
+        long,
+        env = "TIDINGS_ACCESS",
+        value_name = "FILE",
+        help_heading = "Access"
+    )]
+    pub access: Option<PathBuf>,
+
+    /// Ask for a token beside the certificate: the file that `tidings token` keeps.
+    #[arg(
+        long,
+        env = "TIDINGS_TOKENS",
+        value_name = "FILE",
+        help_heading = "Access"
+    )]
+    pub tokens: Option<PathBuf>,
+
+    /// Ask for a signed token (JWT: EdDSA, ES256, RS256): the keys to verify it with (JWKS).
+    #[arg(
+        long,
+        env = "TIDINGS_TOKEN_KEYS",
+        value_name = "FILE",
+        help_heading = "Access"
+    )]
+    pub token_keys: Option<PathBuf>,
+
+    /// Who must have issued a signed token (`iss`).
+    #[arg(
+        long,
+        env = "TIDINGS_TOKEN_ISSUER",
+        value_name = "NAME",
+        requires = "token_keys",
+        help_heading = "Access"
+    )]
+    pub token_issuer: Option<String>,
+
+    /// Whom a signed token must be meant for (`aud`).
+    #[arg(
+        long,
+        env = "TIDINGS_TOKEN_AUDIENCE",
+        value_name = "NAME",
+        requires = "token_keys",
+        help_heading = "Access"
+    )]
+    pub token_audience: Option<String>,
+
+    /// How often to look whether one of these files, or a certificate, has changed. SIGHUP does so
+    /// at once [0 = only on SIGHUP].
+    #[arg(
+        long,
+        env = "TIDINGS_RELOAD_INTERVAL",
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = parse_duration,
+        help_heading = "Access"
+    )]
+    pub reload_interval: Duration,
+
     /// Clients at once; never above the limit of open files less 256 [0 = that limit alone].
     #[arg(
         long,
@@ -133,6 +205,17 @@ pub struct ServeFlags {
     )]
     pub max_connections_per_address: usize,
 
+    /// Connection attempts in a minute from the same IP address (IPv6: the same /64); more are
+    /// closed unheard [0 = no limit].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_ATTEMPTS_PER_ADDRESS",
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Limits"
+    )]
+    pub max_attempts_per_address: u32,
+
     /// TLS handshakes worked on at once; more wait their turn [0 = no limit].
     #[arg(
         long,
@@ -152,6 +235,38 @@ pub struct ServeFlags {
         help_heading = "Limits"
     )]
     pub max_subscriptions: usize,
+
+    /// Messages that one identity may publish in a second, over all its connections; a faster one is
+    /// read more slowly [0 = no limit].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_PUBLISH_MESSAGES_PER_SECOND",
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Limits"
+    )]
+    pub max_publish_messages_per_second: u32,
+
+    /// Bytes of lines that one identity may publish in a second, likewise [0 = no limit].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_PUBLISH_BYTES_PER_SECOND",
+        value_name = "BYTES",
+        default_value_t = 0,
+        help_heading = "Limits"
+    )]
+    pub max_publish_bytes_per_second: u64,
+
+    /// Errors of one identity in a minute; each more closes a connection with `too_many_errors`
+    /// [0 = no limit].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_ERRORS_PER_MINUTE",
+        value_name = "N",
+        default_value_t = 1000,
+        help_heading = "Limits"
+    )]
+    pub max_errors_per_minute: u32,
 
     /// Bytes of one line of an authenticated client. Before authentication it is 4096 at most.
     #[arg(
@@ -312,14 +427,19 @@ pub enum LogFormat {
 /// What was typed cannot be served with. One line each, with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file of the certificates cannot be used.
+    /// A file of certificates, access rules or tokens cannot be used.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Policy(#[from] PolicyError),
     /// Some of the three files are not named.
     #[error(
         "serve needs --ca, --cert and --key; to try tidings out, `tidings serve --dev` makes certificates of its own"
     )]
     NoCertificates,
+    /// Signed tokens are to be taken from anyone, or for anyone.
+    #[error(
+        "--token-keys needs --token-issuer and --token-audience: without them, a token made for any other service would do"
+    )]
+    TokenKeysWithoutNames,
     /// The process may not open the files that a single client would need.
     #[error(
         "the limit of open files is {0}, and 256 are kept in reserve: raise it (`ulimit -n`, or LimitNOFILE= in the unit)"
@@ -341,27 +461,22 @@ impl ServeFlags {
     /// # Errors
     ///
     /// The first thing that is wrong.
-    pub fn resolve(&self) -> Result<Settings, ConfigError> {
+    pub fn resolve(&self) -> Result<(Settings, Policy), ConfigError> {
         let (Some(ca), Some(certificate), Some(key)) = (&self.ca, &self.cert, &self.key) else {
             return Err(ConfigError::NoCertificates);
         };
-        let credentials = Credentials {
+        let policy_files = self.policy_files(Credentials {
             ca: ca.clone(),
             certificate: certificate.clone(),
             key: key.clone(),
             allow_loose_key_permissions: self.allow_loose_key_permissions,
-        };
-        let files = ServerTlsFiles {
-            credentials,
-            oldest: self.tls_min.into(),
-            crls: Vec::new(),
-        };
-        let tls = ServerTls::read(&files, &mut Sources::default())?.config;
+        })?;
+        let policy = Policy::read(policy_files)?;
         let descriptors = descriptors::raise_limit();
         let connections = self.connections(descriptors)?;
-        Ok(Settings {
+        let settings = Settings {
             listen: self.listen.clone(),
-            tls,
+            reload_interval: self.reload_interval,
             identity_source: self.identity_from.into(),
             broker: broker::Limits {
                 connections,
@@ -376,12 +491,45 @@ impl ServeFlags {
                 authentication_timeout: self.authentication_timeout,
                 ping_interval: self.ping_interval,
                 line_bytes_max: self.line_bytes_max as usize,
+                client_limits: ClientLimits {
+                    publish_messages_per_second: Some(self.max_publish_messages_per_second),
+                    publish_bytes_per_second: Some(self.max_publish_bytes_per_second),
+                    errors_per_minute: Some(self.max_errors_per_minute),
+                },
             },
             sockets_max: (connections + SOCKETS_SPARE)
                 .max(connections * 2)
                 .min(descriptors - DESCRIPTORS_RESERVED / 2),
             handshakes_max: self.max_handshakes,
+            attempts_per_address_per_minute: self.max_attempts_per_address,
             drain: self.drain,
+        };
+        Ok((settings, policy))
+    }
+
+    fn policy_files(&self, credentials: Credentials) -> Result<PolicyFiles, ConfigError> {
+        let is_named = |name: &&String| !name.is_empty();
+        let named = |name: &Option<String>| {
+            let name = name.as_ref().filter(is_named).cloned();
+            name.ok_or(ConfigError::TokenKeysWithoutNames)
+        };
+        let token_keys = match &self.token_keys {
+            Some(path) => Some(TokenKeysFile {
+                path: path.clone(),
+                issuer: named(&self.token_issuer)?,
+                audience: named(&self.token_audience)?,
+            }),
+            None => None,
+        };
+        Ok(PolicyFiles {
+            tls: ServerTlsFiles {
+                credentials,
+                oldest: self.tls_min.into(),
+                crls: self.crl.clone(),
+            },
+            access: self.access.clone(),
+            tokens: self.tokens.clone(),
+            token_keys,
         })
     }
 

@@ -1,7 +1,14 @@
 //! The life of one connection, from the first byte of TLS to the last line.
 
-use std::{io, net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use arc_swap::ArcSwap;
 use rustls::server::Acceptor;
 use tokio::{
     net::TcpStream,
@@ -9,25 +16,32 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::{
     Settings,
-    conversation::{Conversation, Farewell, last_line},
+    allowances::{Allowances, SharedAllowance},
+    attempts::{Attempt, Attempts},
+    audit,
+    conversation::{Arrival, Conversation, Farewell, last_line},
     link::{Link, Wake},
-    wire::Wire,
+    standing::Standing,
+    wire::{Wire, peer_certificates},
 };
 use crate::{
-    broker::{Outbox, Registry},
+    broker::{Outbox, Refusal, Registry},
     protocol::{
         CloseReason, Code, Fault, LineSplitter, ServerEvent, Timestamp,
         server_event::{Refused, encode},
     },
-    security::{Identity, identity_of},
+    security::{Identity, Policy, identity_of, refusal_code, tls_refusal},
 };
 
 /// How long a peer may take for the last lines and for closing its side.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same for a peer that is not let in: it counts against no limit of connections.
+const REFUSED_FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The same for a peer that is known not to read.
 const STALLED_FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,21 +57,55 @@ const UNANSWERED_PINGS_MAX: u32 = 2;
 #[derive(Debug)]
 pub(super) struct Host {
     settings: Settings,
+    policy: ArcSwap<Policy>,
     registry: Registry,
+    attempts: Attempts,
+    allowances: Allowances,
     sockets: Arc<Semaphore>,
     /// `None` where handshakes are not limited.
     handshakes: Option<Semaphore>,
 }
 
 impl Host {
-    pub(super) fn new(settings: Settings, registry: Registry) -> Self {
+    pub(super) fn new(settings: Settings, policy: Policy, registry: Registry) -> Self {
         Self {
+            policy: ArcSwap::from_pointee(policy),
+            attempts: Attempts::new(settings.attempts_per_address_per_minute),
+            allowances: Allowances::default(),
             sockets: Arc::new(Semaphore::new(settings.sockets_max)),
             handshakes: (settings.handshakes_max > 0)
                 .then(|| Semaphore::new(settings.handshakes_max.min(Semaphore::MAX_PERMITS))),
             settings,
             registry,
         }
+    }
+
+    /// What decides who is let in, as of now.
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Puts another policy in force for newcomers.
+    pub(super) fn set_policy(&self, policy: Arc<Policy>) {
+        self.policy.store(policy);
+    }
+
+    pub(super) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Whether one more connection of an address is looked at.
+    pub(super) fn judge_attempt(&self, address: IpAddr, now: Instant) -> Attempt {
+        self.attempts.judge(address, now)
+    }
+
+    fn allowance(&self, identity: &Identity) -> SharedAllowance {
+        let limits = &self.settings.connection.client_limits;
+        self.allowances.of(identity, limits, Instant::now())
     }
 
     /// A place for one socket; held until it is closed.
@@ -69,8 +117,9 @@ impl Host {
 
 /// TLS, a name, a place, a conversation, a farewell.
 pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
-    let tls = match handshake(tcp, host).await {
-        Ok(tls) => tls,
+    let begun = SystemTime::now();
+    let (tls, policy) = match handshake(tcp, host).await {
+        Ok(done) => done,
         // A look whether the port is open is no attempt to get in.
         Err(error)
             if matches!(
@@ -82,41 +131,49 @@ pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
             return;
         }
         Err(error) => {
-            info!(%address, reason = error.to_string(), "TLS refused");
+            audit::tls_refused(address, &tls_refusal(&error), refusal_code(&error));
             return;
         }
     };
     let outbox = Arc::new(Outbox::new(host.settings.outbox));
     let identity = match identity_in(&tls, host) {
         Ok(identity) => identity,
-        Err(fault) => return refuse(tls, address, None, fault, host).await,
+        Err(fault) => return refuse(tls, address, None, fault.into(), host).await,
     };
+    let standing = Standing::new(policy, peer_certificates(&tls), begun);
     let admission = host
         .registry
-        .admit(identity.clone(), address.ip(), Arc::clone(&outbox))
+        .admit(identity.clone(), address, Arc::clone(&outbox))
         .await;
     let admission = match admission {
         Ok(admission) => admission,
-        Err(fault) => return refuse(tls, address, Some(&identity), fault, host).await,
+        Err(refusal) => return refuse(tls, address, Some(&identity), refusal, host).await,
+    };
+    let arrival = Arrival {
+        allowance: host.allowance(&identity),
+        identity,
+        address,
     };
     let mut conversation = Conversation::begin(
         admission,
-        identity,
-        address,
+        standing,
+        arrival,
         host.registry.server_id(),
         Arc::clone(&outbox),
-        host.settings.connection.as_told(),
+        &host.settings.connection,
     );
     let mut link = Link::new(Wire::new(tls), outbox);
     let farewell = converse(&mut link, &mut conversation, host).await;
     // The others hear of it now, not when the peer has found the time for its part of the end.
-    conversation.depart(farewell.reason);
+    conversation.depart(&farewell);
     take_leave(link, &farewell, host).await;
 }
 
 /// TLS, whole, under one deadline. A peer that says nothing takes no place among the handshakes:
 /// it costs a socket until the deadline, and delays nobody.
-async fn handshake(tcp: TcpStream, host: &Host) -> io::Result<TlsStream<TcpStream>> {
+///
+/// With the stream comes the policy that let it through.
+async fn handshake(tcp: TcpStream, host: &Host) -> io::Result<(TlsStream<TcpStream>, Arc<Policy>)> {
     let deadline = Instant::now() + host.settings.connection.handshake_timeout;
     let handshake = Box::pin(async {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
@@ -124,7 +181,9 @@ async fn handshake(tcp: TcpStream, host: &Host) -> io::Result<TlsStream<TcpStrea
             Some(places) => places.acquire().await.ok(),
             None => None,
         };
-        hello.into_stream(Arc::clone(&host.settings.tls)).await
+        let policy = host.policy();
+        let tls = hello.into_stream(Arc::clone(&policy.tls.config)).await?;
+        Ok((tls, policy))
     });
     timeout_at(deadline, handshake).await.unwrap_or_else(|_| {
         Err(io::Error::new(
@@ -135,8 +194,7 @@ async fn handshake(tcp: TcpStream, host: &Host) -> io::Result<TlsStream<TcpStrea
 }
 
 fn identity_in(tls: &TlsStream<TcpStream>, host: &Host) -> Result<Identity, Fault> {
-    let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default();
-    let Some(certificate) = certificates.first() else {
+    let Some(certificate) = peer_certificates(tls).first() else {
         return Err(Fault::new(Code::IdentityMissing, "there is no certificate"));
     };
     identity_of(certificate, host.settings.identity_source)
@@ -148,10 +206,11 @@ async fn refuse(
     tls: TlsStream<TcpStream>,
     address: SocketAddr,
     identity: Option<&Identity>,
-    fault: Fault,
+    refusal: Refusal,
     host: &Host,
 ) {
-    info!(%address, identity = identity.map(Identity::as_str), code = %fault.code, reason = &*fault.reason, "refused");
+    audit::connection_refused(address, identity, &refusal);
+    let fault = Fault::from(refusal);
     let refused = ServerEvent::ConnectionRefused(Refused::new(fault.code, fault.reason));
     let mut wire = Wire::new(tls);
     wire.queue().push_back(encode(
@@ -159,7 +218,7 @@ async fn refuse(
         &host.registry.server_id(),
         Timestamp::now(),
     ));
-    close(wire, FAREWELL_TIMEOUT).await;
+    close(wire, REFUSED_FAREWELL_TIMEOUT).await;
 }
 
 /// Hears the client out until it, the broker or the time ends it.
@@ -168,6 +227,11 @@ async fn converse(link: &mut Link, conversation: &mut Conversation, host: &Host)
     let mut lines = LineSplitter::new(conversation.line_bytes_max());
     let mut keepalive = Keepalive::new(settings.ping_interval);
     let authentication_due = Instant::now() + settings.authentication_timeout;
+    // Since the handshake began, another policy may have come into force. From its admission on, a
+    // client is summoned.
+    if let Err(farewell) = review(link, conversation, host) {
+        return farewell;
+    }
     loop {
         let authenticated = conversation.is_authenticated();
         let due = if authenticated {
@@ -175,7 +239,7 @@ async fn converse(link: &mut Link, conversation: &mut Conversation, host: &Host)
         } else {
             authentication_due
         };
-        match link.wait(due).await {
+        match link.wait(due.min(conversation.review_at())).await {
             Wake::Received => match take_lines(link, &mut lines, conversation).await {
                 ControlFlow::Continue(0) => {}
                 ControlFlow::Continue(_) => keepalive.heard(),
@@ -186,11 +250,42 @@ async fn converse(link: &mut Link, conversation: &mut Conversation, host: &Host)
                 return CloseReason::ConnectionLost.into();
             }
             Wake::Closed(reason) => return reason.into(),
-            Wake::Due if !authenticated => return CloseReason::AuthenticationTimeout.into(),
-            Wake::Due if keepalive.may_ask() => conversation.ping(),
-            Wake::Due => return CloseReason::KeepaliveTimeout.into(),
+            Wake::Summoned => {
+                if let Err(farewell) = review(link, conversation, host) {
+                    return farewell;
+                }
+            }
+            Wake::Due => {
+                if Instant::now() >= conversation.review_at()
+                    && let Err(farewell) = review(link, conversation, host)
+                {
+                    return farewell;
+                }
+                match Instant::now() >= due {
+                    false => {}
+                    true if !authenticated => return CloseReason::AuthenticationTimeout.into(),
+                    // It is we who do not listen. The ping still tells whether it is there at all.
+                    true if link.holds_client_to_rate() => {
+                        keepalive.heard();
+                        conversation.ping();
+                    }
+                    true if keepalive.may_ask() => conversation.ping(),
+                    true => return CloseReason::KeepaliveTimeout.into(),
+                }
+            }
         }
     }
+}
+
+/// Judges the client again by the policy in force.
+fn review(link: &mut Link, conversation: &mut Conversation, host: &Host) -> Result<(), Farewell> {
+    conversation.review(
+        host.policy(),
+        link.wire.peer_certificates(),
+        SystemTime::now(),
+    )?;
+    link.hold_to_rate(conversation.over_rate_until(Instant::now()));
+    Ok(())
 }
 
 /// Takes every whole line of what has come: how many there were.
@@ -203,6 +298,7 @@ async fn take_lines(
 ) -> ControlFlow<Farewell, usize> {
     let turn_ends = Instant::now() + TURN_TIME;
     let (mut heard, mut flow) = (0, ControlFlow::Continue(()));
+    let mut over_rate_until = None;
     let (received, outbox) = link.received();
     let mut rest = received;
     conversation.begin_lines();
@@ -211,7 +307,10 @@ async fn take_lines(
         heard += 1;
         // Before any way out: the next line may come with the next turn.
         lines.set_line_bytes_max(conversation.line_bytes_max());
-        if flow.is_break() || outbox.is_over_soft_limit() || Instant::now() >= turn_ends {
+        let now = Instant::now();
+        over_rate_until = conversation.over_rate_until(now);
+        let goes_on = flow.is_continue() && over_rate_until.is_none();
+        if !goes_on || outbox.is_over_soft_limit() || now >= turn_ends {
             break;
         }
     }
@@ -221,7 +320,9 @@ async fn take_lines(
     if Instant::now() >= turn_ends {
         link.end_turn_soon();
     }
-    if link.has_read_its_turn()
+    link.hold_to_rate(over_rate_until);
+    if over_rate_until.is_none()
+        && link.has_read_its_turn()
         && let Some(receiver) = conversation.receiver_catching_up()
     {
         link.pause_reading(receiver);
@@ -231,16 +332,15 @@ async fn take_lines(
 
 /// What is queued, the last line, and the end.
 async fn take_leave(mut link: Link, farewell: &Farewell, host: &Host) {
-    let stalled = farewell.reason == CloseReason::SlowConsumer;
     link.take_queued();
-    if stalled {
+    if farewell.forfeits_queued() {
         link.wire.drop_unsent();
     }
     if let Some(event) = last_line(farewell) {
         let line = encode(&event, &host.registry.server_id(), Timestamp::now());
         link.wire.queue().push_back(line);
     }
-    let time = if stalled {
+    let time = if farewell.is_for(CloseReason::SlowConsumer) {
         STALLED_FAREWELL_TIMEOUT
     } else {
         FAREWELL_TIMEOUT

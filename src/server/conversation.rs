@@ -1,24 +1,32 @@
 //! What is said on a connection: every line of a client in every state has its answer here.
 //!
-//! Knows neither sockets nor time. Lines go in, answers go to the client's outbox, and a line that
+//! Knows no sockets and keeps no timers. Lines go in, answers go to the client's outbox, and a line that
 //! ends the conversation says how.
 
-use std::{borrow::Cow, io, mem, net::SocketAddr, ops::ControlFlow, sync::Arc};
+use std::{borrow::Cow, io, mem, net::SocketAddr, ops::ControlFlow, sync::Arc, time::SystemTime};
 
+use rustls::pki_types::CertificateDer;
+use tokio::time::Instant;
 use tracing::{debug, info};
 
+use super::{
+    ConnectionSettings,
+    allowances::SharedAllowance,
+    audit::{self, Who},
+    standing::{Lost, Standing},
+};
 use crate::{
-    broker::{Admission, Outbox, Session},
+    broker::{Admission, Outbox, Refusal, Session},
     protocol::{
         ClientEvent, ClientId, CloseReason, Code, EventName, Fault, LineTooLong, PROTOCOL_VERSION,
         ServerEvent, ServerId, Timestamp,
-        client_event::{Bare, Rejected, RequestAuthentication, decode},
+        client_event::{Bare, Rejected, RequestAuthentication, Token, decode},
         server_event::{
-            AuthenticationAccepted, ConnectionAccepted, ConnectionLimits, Empty, ErrorContent,
-            Help, Reference, Refused, ServerName, encode,
+            AuthenticationAccepted, ConnectionAccepted, Empty, ErrorContent, Help, Reference,
+            Refused, ServerName, encode,
         },
     },
-    security::Identity,
+    security::{Identity, Policy, access::ClientLimits},
 };
 
 /// Bytes of a line before authentication: enough for a token, too little to fill memory with.
@@ -43,11 +51,25 @@ pub(super) struct Conversation {
     server_id: ServerId,
     outbox: Arc<Outbox>,
     stage: Stage,
+    standing: Standing,
     line_bytes_max: usize,
+    /// What holds where the access rules say nothing of it.
+    default_limits: ClientLimits,
+    allowance: SharedAllowance,
+    /// Whether `allowance` has a rate to keep to.
+    has_rate: bool,
     answered_bytes: usize,
     not_authenticated: u8,
     already_authenticated: u8,
     long_lines: u8,
+}
+
+/// One who was let in.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) identity: Identity,
+    pub(super) address: SocketAddr,
+    pub(super) allowance: SharedAllowance,
 }
 
 #[derive(Debug)]
@@ -60,18 +82,51 @@ enum Stage {
 
 /// How a conversation ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Farewell {
-    pub(super) reason: CloseReason,
-    /// The `ref` of the `disconnecting` that asked for it.
-    pub(super) reference: Option<String>,
+pub(super) enum Farewell {
+    /// It closes, which the others are told of where they were told of its beginning.
+    Closing {
+        reason: CloseReason,
+        /// The reason in full, for the log alone.
+        cause: Option<String>,
+        /// The `ref` of the `disconnecting` that asked for it.
+        reference: Option<String>,
+    },
+    /// It is not authenticated, and so has never begun for the others.
+    NotAuthenticated {
+        fault: Fault,
+        /// The `ref` of the `request_authentication`.
+        reference: Option<String>,
+    },
 }
 
 impl From<CloseReason> for Farewell {
     fn from(reason: CloseReason) -> Self {
-        Self {
+        Self::Closing {
             reason,
+            cause: None,
             reference: None,
         }
+    }
+}
+
+impl From<Lost> for Farewell {
+    fn from(Lost { reason, cause }: Lost) -> Self {
+        Self::Closing {
+            reason,
+            cause: Some(cause),
+            reference: None,
+        }
+    }
+}
+
+impl Farewell {
+    pub(super) fn is_for(&self, wanted: CloseReason) -> bool {
+        matches!(self, Self::Closing { reason, .. } if *reason == wanted)
+    }
+
+    /// See [`CloseReason::forfeits_queued`].
+    pub(super) fn forfeits_queued(&self) -> bool {
+        matches!(self, Self::Closing { reason, .. } if reason.forfeits_queued())
     }
 }
 
@@ -79,12 +134,17 @@ impl Conversation {
     /// Greets the client with `connection_accepted`.
     pub(super) fn begin(
         admission: Admission,
-        identity: Identity,
-        address: SocketAddr,
+        standing: Standing,
+        Arrival {
+            identity,
+            address,
+            allowance,
+        }: Arrival,
         server_id: ServerId,
         outbox: Arc<Outbox>,
-        limits: ConnectionLimits,
+        settings: &ConnectionSettings,
     ) -> Self {
+        let has_rate = allowance.lock().has_rate();
         let mut conversation = Self {
             client_id: admission.client_id(),
             identity,
@@ -92,7 +152,11 @@ impl Conversation {
             server_id,
             outbox,
             stage: Stage::Admitted(admission),
-            line_bytes_max: limits.line_bytes_max,
+            standing,
+            line_bytes_max: settings.line_bytes_max,
+            default_limits: settings.client_limits,
+            has_rate,
+            allowance,
             answered_bytes: 0,
             not_authenticated: 0,
             already_authenticated: 0,
@@ -106,8 +170,8 @@ impl Conversation {
                 name: env!("CARGO_PKG_NAME").into(),
                 version: env!("CARGO_PKG_VERSION").into(),
             },
-            token_required: false,
-            limits,
+            token_required: conversation.standing.needs_token(),
+            limits: settings.as_told(),
         };
         conversation.answer(&ServerEvent::ConnectionAccepted(greeting));
         conversation
@@ -148,6 +212,52 @@ impl Conversation {
         }
     }
 
+    /// When to [`review`](Self::review) though nobody asks for it.
+    pub(super) const fn review_at(&self) -> Instant {
+        self.standing.review_at()
+    }
+
+    /// Judges the client again, by `policy` and as of `now`: why it can no longer be here, if so.
+    pub(super) fn review(
+        &mut self,
+        policy: Arc<Policy>,
+        chain: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<(), Lost> {
+        self.standing.review(policy, chain, &self.identity, now)?;
+        self.take_limits();
+        Ok(())
+    }
+
+    /// Until when the client publishes faster than it may; `None` when it does not.
+    pub(super) fn over_rate_until(&self, now: Instant) -> Option<Instant> {
+        // Who is not authenticated cannot publish, and has to be heard to become it.
+        if self.has_rate && self.is_authenticated() {
+            self.allowance.lock().too_fast_until(now)
+        } else {
+            None
+        }
+    }
+
+    /// Takes the limits as the rules have them now.
+    fn take_limits(&mut self) {
+        let Stage::Authenticated(session) = &self.stage else {
+            return;
+        };
+        let limits = session.limits().or(&self.default_limits);
+        let mut allowance = self.allowance.lock();
+        allowance.change(&limits, Instant::now());
+        self.has_rate = allowance.has_rate();
+    }
+
+    fn who(&self) -> Who<'_> {
+        Who {
+            client_id: self.client_id,
+            identity: &self.identity,
+            address: self.address,
+        }
+    }
+
     /// Takes one line and answers it.
     pub(super) async fn hear(&mut self, line: Result<&[u8], LineTooLong>) -> ControlFlow<Farewell> {
         let flow = self.take(line).await;
@@ -169,13 +279,21 @@ impl Conversation {
             Err(rejected) => return self.reject(rejected),
         };
         let (name, reference) = (event.name(), event.reference().cloned());
+        if name == EventName::Publish && self.has_rate {
+            self.allowance.lock().count_publish(line.len());
+        }
         match self.carry_out(event).await {
             Ok(flow) => flow,
-            Err(fault) => self.reject(Rejected {
-                fault,
-                event: Some(name.as_str().into()),
-                reference,
-            }),
+            Err(refusal) => {
+                if let Refusal::Denied(denial) = &refusal {
+                    audit::denied(self.who(), denial);
+                }
+                self.reject(Rejected {
+                    fault: refusal.into(),
+                    event: Some(name.as_str().into()),
+                    reference,
+                })
+            }
         }
     }
 
@@ -194,11 +312,28 @@ impl Conversation {
     }
 
     /// Reports the departure to the others.
-    pub(super) fn depart(self, reason: CloseReason) {
-        info!(
-            client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
-            reason = %reason.code(), "closed"
-        );
+    pub(super) fn depart(self, farewell: &Farewell) {
+        let Farewell::Closing { reason, cause, .. } = farewell else {
+            // Nobody was told of its coming.
+            return;
+        };
+        let reason = *reason;
+        match reason {
+            CloseReason::CertificateRevoked
+            | CloseReason::CertificateExpired
+            | CloseReason::TokenExpired
+            | CloseReason::TooManyErrors => {
+                audit::closed(self.who(), reason, cause.as_deref());
+            }
+            // What the rules withdrew is told where the rules were taken.
+            CloseReason::PermissionWithdrawn if cause.is_some() => {
+                audit::closed(self.who(), reason, cause.as_deref());
+            }
+            _ => info!(
+                client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
+                reason = %reason.code(), "closed"
+            ),
+        }
         match self.stage {
             Stage::Admitted(admission) => admission.depart(reason),
             Stage::Authenticated(session) => session.depart(reason),
@@ -224,9 +359,14 @@ impl Conversation {
         }
     }
 
-    async fn carry_out(&mut self, event: ClientEvent<'_>) -> Result<ControlFlow<Farewell>, Fault> {
+    async fn carry_out(
+        &mut self,
+        event: ClientEvent<'_>,
+    ) -> Result<ControlFlow<Farewell>, Refusal> {
         match (event, &mut self.stage) {
-            (ClientEvent::RequestAuthentication(request), _) => self.authenticate(request).await?,
+            (ClientEvent::RequestAuthentication(request), _) => {
+                return self.authenticate(request).await;
+            }
             (ClientEvent::Publish(publish), Stage::Authenticated(session)) => {
                 session.publish(publish)?;
             }
@@ -248,46 +388,62 @@ impl Conversation {
                 self.answer(&ServerEvent::Pong(Reference { reference }));
             }
             (ClientEvent::Disconnecting(bare), _) => {
-                return Ok(ControlFlow::Break(Farewell {
+                return Ok(ControlFlow::Break(Farewell::Closing {
                     reason: CloseReason::ClientDisconnecting,
+                    cause: None,
                     reference: bare.reference.map(Cow::into_owned),
                 }));
             }
             // `may_say` lets none of these through without a session.
             (_, Stage::Admitted(_) | Stage::Broken) => {
-                return Err(Fault::new(
-                    Code::InternalError,
-                    "the server has lost this client",
-                ));
+                return Err(lost_client().into());
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    async fn authenticate(&mut self, request: RequestAuthentication<'_>) -> Result<(), Fault> {
+    async fn authenticate(
+        &mut self,
+        request: RequestAuthentication<'_>,
+    ) -> Result<ControlFlow<Farewell>, Refusal> {
+        let RequestAuthentication {
+            token,
+            presence,
+            reference,
+        } = request;
+        let token = token.as_ref().map(Token::secret);
+        let now = SystemTime::now();
+        let narrowing = match self.standing.prove(token, &self.identity, now) {
+            Ok(narrowing) => narrowing,
+            Err(fault) => {
+                audit::authentication_refused(self.who(), &fault);
+                return Ok(ControlFlow::Break(Farewell::NotAuthenticated {
+                    fault: fault.into(),
+                    reference: reference.map(Cow::into_owned),
+                }));
+            }
+        };
         let Stage::Admitted(admission) = mem::replace(&mut self.stage, Stage::Broken) else {
-            return Err(Fault::new(
-                Code::InternalError,
-                "the server has lost this client",
-            ));
+            return Err(lost_client().into());
         };
         let accepted = AuthenticationAccepted {
             client_id: self.client_id,
             identity: self.identity.as_str().into(),
-            reference: request.reference,
+            reference,
         };
         let welcome = encode(
             &ServerEvent::AuthenticationAccepted(accepted),
             &self.server_id,
             Timestamp::now(),
         );
-        let session = admission.authenticate(request.presence, welcome).await?;
+        let session = admission.authenticate(presence, narrowing, welcome).await?;
         self.stage = Stage::Authenticated(session);
+        self.take_limits();
         info!(
             client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
             "authenticated"
         );
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     fn reject_long_line(&mut self) -> ControlFlow<Farewell> {
@@ -315,6 +471,9 @@ impl Conversation {
         self.answer(&ServerEvent::Error(ErrorContent::new(
             fault, event, reference,
         )));
+        if self.allowance.lock().count_error(Instant::now()) {
+            return ControlFlow::Break(CloseReason::TooManyErrors.into());
+        }
         let (count, limit) = match code {
             Code::NotAuthenticated => (&mut self.not_authenticated, STATE_ERRORS_MAX),
             Code::AlreadyAuthenticated => (&mut self.already_authenticated, STATE_ERRORS_MAX),
@@ -340,16 +499,37 @@ impl Conversation {
     }
 }
 
+fn lost_client() -> Fault {
+    Fault::new(Code::InternalError, "the server has lost this client")
+}
+
 /// The last line that a client is told, where the way its connection ends lets it be told any.
 pub(super) fn last_line(farewell: &Farewell) -> Option<ServerEvent<'_>> {
-    let reason = farewell.reason;
-    match (reason, &farewell.reference) {
-        (CloseReason::ConnectionLost, _) | (CloseReason::ClientDisconnecting, None) => None,
-        (_, reference) => Some(ServerEvent::ConnectionClosing(Refused {
-            reference: reference.as_deref().map(Into::into),
-            ..Refused::new(reason.code(), reason.sentence())
-        })),
-    }
+    let (refused, reference) = match farewell {
+        Farewell::Closing {
+            reason: CloseReason::ConnectionLost,
+            ..
+        }
+        | Farewell::Closing {
+            reason: CloseReason::ClientDisconnecting,
+            reference: None,
+            ..
+        } => return None,
+        Farewell::Closing {
+            reason, reference, ..
+        } => (Refused::new(reason.code(), reason.sentence()), reference),
+        Farewell::NotAuthenticated { fault, reference } => {
+            (Refused::new(fault.code, &*fault.reason), reference)
+        }
+    };
+    let refused = Refused {
+        reference: reference.as_deref().map(Into::into),
+        ..refused
+    };
+    Some(match farewell {
+        Farewell::Closing { .. } => ServerEvent::ConnectionClosing(refused),
+        Farewell::NotAuthenticated { .. } => ServerEvent::AuthenticationRefused(refused),
+    })
 }
 
 #[cfg(test)]

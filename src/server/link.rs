@@ -10,7 +10,10 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::wire::Wire;
-use crate::{broker::Outbox, protocol::CloseReason};
+use crate::{
+    broker::{Interrupt, Outbox},
+    protocol::CloseReason,
+};
 
 /// Bytes that a task reads before it lets others run. A publisher that went on while there is input
 /// would fill every outbox before any receiver had its turn; this way its input waits in its socket.
@@ -43,11 +46,13 @@ pub(super) struct Link {
     pause: Option<Pause>,
 }
 
-/// Reading waits for a receiver of what was read.
+/// Reading waits.
 #[derive(Debug)]
 struct Pause {
-    receiver: Arc<Outbox>,
+    /// Until then,
     until: Instant,
+    /// or until this receiver of what was read has caught up.
+    receiver: Option<Arc<Outbox>>,
 }
 
 /// What a connection's task is woken for.
@@ -59,6 +64,8 @@ pub(super) enum Wake {
     Ended(io::Result<()>),
     /// Something in the broker ends the connection; what was queued before that is written.
     Closed(CloseReason),
+    /// What lets the client be here is to be judged again.
+    Summoned,
     /// The time asked for has come.
     Due,
 }
@@ -103,15 +110,44 @@ impl Link {
 
     /// Reads no more until `receiver` has caught up, or for [`PAUSE_MAX`].
     pub(super) fn pause_reading(&mut self, receiver: Arc<Outbox>) {
-        let until = Instant::now() + PAUSE_MAX;
-        self.pause = Some(Pause { receiver, until });
+        self.pause = Some(Pause {
+            until: Instant::now() + PAUSE_MAX,
+            receiver: Some(receiver),
+        });
     }
 
-    fn is_paused(&mut self) -> bool {
-        let is_over =
-            |pause: &mut Pause| Instant::now() >= pause.until || !pause.receiver.is_catching_up();
-        self.pause.take_if(is_over);
-        self.pause.is_some()
+    /// Reads no more until then, as the client is over its rate; `None` when it is not, or no longer.
+    pub(super) fn hold_to_rate(&mut self, until: Option<Instant>) {
+        match until {
+            Some(until) => {
+                self.pause = Some(Pause {
+                    until,
+                    receiver: None,
+                });
+            }
+            None => drop(self.pause.take_if(|pause| pause.receiver.is_none())),
+        }
+    }
+
+    /// Whether the client is not heard because it is over its rate.
+    pub(super) fn holds_client_to_rate(&self) -> bool {
+        self.pause
+            .as_ref()
+            .is_some_and(|pause| pause.receiver.is_none() && Instant::now() < pause.until)
+    }
+
+    /// When to look again whether reading can go on; `None` when it can.
+    fn paused_until(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        self.pause.take_if(|pause| {
+            let has_caught_up = |receiver: &Arc<Outbox>| !receiver.is_catching_up();
+            now >= pause.until || pause.receiver.as_ref().is_some_and(has_caught_up)
+        });
+        let pause = self.pause.as_ref()?;
+        Some(match pause.receiver {
+            Some(_) => now + PAUSE_CHECK_INTERVAL,
+            None => pause.until,
+        })
     }
 
     /// Lets others run.
@@ -133,9 +169,12 @@ impl Link {
 
     /// Moves what is left in the outbox to the wire, for a farewell.
     pub(super) fn take_queued(&mut self) {
-        // Neither "nothing left" nor "closed" leaves anything to do.
         let mut cx = Context::from_waker(Waker::noop());
-        let _ = self.outbox.poll_take(&mut cx, self.wire.queue());
+        let mut take = || self.outbox.poll_take(&mut cx, self.wire.queue());
+        // A summons comes too late. Neither "nothing left" nor "closed" leaves anything to do.
+        if take() == Poll::Ready(Err(Interrupt::Summoned)) {
+            let _ = take();
+        }
     }
 
     fn poll_wake(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<Wake> {
@@ -144,15 +183,24 @@ impl Link {
             Poll::Ready(wake) => return Poll::Ready(wake),
             Poll::Pending if !self.wire.is_idle() => {
                 self.outbox.check_stall();
-                if let Poll::Ready(CloseReason::SlowConsumer) = self.outbox.poll_closed(cx) {
-                    return Poll::Ready(Wake::Closed(CloseReason::SlowConsumer));
+                match self.outbox.poll_interrupt(cx) {
+                    Poll::Ready(Interrupt::Summoned) => return Poll::Ready(Wake::Summoned),
+                    Poll::Ready(Interrupt::Closed(reason)) if reason.forfeits_queued() => {
+                        return Poll::Ready(Wake::Closed(reason));
+                    }
+                    // What was queued before is written first.
+                    Poll::Ready(Interrupt::Closed(_)) | Poll::Pending => {}
                 }
                 look_again = due.min(Instant::now() + STALL_CHECK_INTERVAL);
             }
             Poll::Pending => {}
         }
-        if self.is_paused() {
-            look_again = look_again.min(Instant::now() + PAUSE_CHECK_INTERVAL);
+        // Before anything is read: who always has something to say is not to outlive its time.
+        if Instant::now() >= due {
+            return Poll::Ready(Wake::Due);
+        }
+        if let Some(until) = self.paused_until() {
+            look_again = look_again.min(until);
         } else if !self.outbox.is_over_soft_limit() {
             // While much waits for the client itself, its requests wait too: their answers would
             // add to it.
@@ -176,9 +224,12 @@ impl Link {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         loop {
             if self.wire.is_idle()
-                && let Err(closed) = ready!(self.outbox.poll_take(cx, self.wire.queue()))
+                && let Err(interrupt) = ready!(self.outbox.poll_take(cx, self.wire.queue()))
             {
-                return Poll::Ready(Wake::Closed(closed.0));
+                return Poll::Ready(match interrupt {
+                    Interrupt::Closed(reason) => Wake::Closed(reason),
+                    Interrupt::Summoned => Wake::Summoned,
+                });
             }
             match ready!(self.wire.poll_send(cx)) {
                 Ok(0) => {}

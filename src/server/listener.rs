@@ -3,12 +3,16 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::connection::{self, Host};
+use super::{
+    attempts::Attempt,
+    audit,
+    connection::{self, Host},
+};
 
 /// Connections that the kernel holds until they are accepted. A fleet that reconnects at once comes
 /// in thousands; the kernel caps it at `net.core.somaxconn`.
@@ -47,6 +51,13 @@ pub(super) async fn accept_loop(listener: TcpListener, host: Arc<Host>, connecti
         match listener.accept().await {
             Ok((tcp, address)) => {
                 backoff.reset();
+                if let Attempt::Refused { first } = host.judge_attempt(address.ip(), Instant::now())
+                {
+                    if first {
+                        audit::attempts_refused(address);
+                    }
+                    continue;
+                }
                 if let Err(error) = set_options(&tcp) {
                     debug!(%address, %error, "gone before it was accepted");
                     continue;

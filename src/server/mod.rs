@@ -6,27 +6,34 @@
 //! **Invariants:** the accept loop never waits for a peer; every wait for a peer has a deadline; a
 //! connection that panics or misbehaves ends alone; a core task that ends, ends the daemon.
 
+mod allowance;
+mod allowances;
+mod attempts;
+mod audit;
 mod connection;
 mod conversation;
 mod link;
 mod listener;
+mod rate;
+mod reload;
 mod shutdown;
+mod standing;
 mod systemd;
 mod wire;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use rustls::ServerConfig;
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+pub use reload::Reload;
 pub use shutdown::Shutdown;
 
 use crate::{
     broker::{self, OutboxLimits, Registry},
     protocol::{ServerId, server_event::ConnectionLimits},
-    security::IdentitySource,
+    security::{IdentitySource, Policy, access::ClientLimits},
 };
 use connection::Host;
 
@@ -35,8 +42,8 @@ use connection::Host;
 pub struct Settings {
     /// Where to listen; port 0 picks a free one.
     pub listen: Vec<SocketAddr>,
-    /// Mutual TLS.
-    pub tls: Arc<ServerConfig>,
+    /// How often the policy's files are looked at for changes; zero = never.
+    pub reload_interval: Duration,
     /// Where in a certificate its identity stands.
     pub identity_source: IdentitySource,
     /// What the registry holds everyone to.
@@ -49,6 +56,8 @@ pub struct Settings {
     pub sockets_max: usize,
     /// Handshakes worked on at once; 0 = no limit.
     pub handshakes_max: usize,
+    /// Connection attempts of one address in a minute; 0 = no limit.
+    pub attempts_per_address_per_minute: u32,
     /// How long clients have to take what is queued for them when the server ends.
     pub drain: Duration,
 }
@@ -64,6 +73,8 @@ pub struct ConnectionSettings {
     pub ping_interval: Duration,
     /// Bytes of a line of an authenticated client.
     pub line_bytes_max: usize,
+    /// What holds for a client where the access rules say nothing of it.
+    pub client_limits: ClientLimits,
 }
 
 impl ConnectionSettings {
@@ -82,6 +93,7 @@ impl ConnectionSettings {
 #[derive(Debug)]
 pub struct Server {
     settings: Settings,
+    policy: Policy,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
 }
@@ -103,12 +115,13 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Listens on every address of the settings.
+    /// Listens on every address of the settings. `policy`: what decides at first who is let in and
+    /// who may do what.
     ///
     /// # Errors
     ///
     /// [`ServerError::Bind`] names the first address that is not to be had.
-    pub fn bind(settings: Settings) -> Result<Self, ServerError> {
+    pub fn bind(settings: Settings, policy: Policy) -> Result<Self, ServerError> {
         let mut listeners = Vec::with_capacity(settings.listen.len());
         let mut addresses = Vec::with_capacity(settings.listen.len());
         for &address in &settings.listen {
@@ -119,9 +132,16 @@ impl Server {
         }
         Ok(Self {
             settings,
+            policy,
             listeners,
             addresses,
         })
+    }
+
+    /// What decides who is let in and who may do what.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Where it listens, with the actual ports.
@@ -130,27 +150,43 @@ impl Server {
         &self.addresses
     }
 
-    /// Serves until `shutdown` asks for the end, then tells everyone and drains.
+    /// Serves until `shutdown` asks for the end, then tells everyone and drains. Takes the policy
+    /// anew when `reload` asks for it.
     ///
     /// # Errors
     ///
     /// [`ServerError::CoreTaskEnded`] when the broker cannot go on.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), ServerError> {
+    pub async fn run(self, shutdown: Shutdown, reload: Reload) -> Result<(), ServerError> {
         let Self {
             settings,
+            policy,
             listeners,
             addresses,
         } = self;
         let drain = settings.drain;
-        let (registry, actor) =
-            Registry::new(ServerId::fresh(), settings.broker, settings.sockets_max);
+        let (registry, actor) = Registry::new(
+            ServerId::fresh(),
+            settings.broker,
+            Arc::clone(&policy.access),
+            settings.sockets_max,
+        );
         let connections = TaskTracker::new();
         let mut core = JoinSet::new();
         core.spawn(async move {
             actor.await;
             "registry"
         });
-        let host = Arc::new(Host::new(settings, registry.clone()));
+        let host = Arc::new(Host::new(settings, policy, registry.clone()));
+        let reloading = reload::keep_current(Arc::clone(&host), reload);
+        core.spawn(async move {
+            reloading.await;
+            "reloading"
+        });
+        let watching = reload::watch_deadlines(Arc::clone(&host));
+        core.spawn(async move {
+            watching.await;
+            "watch over deadlines"
+        });
         for listener in listeners {
             let accepting = listener::accept_loop(listener, Arc::clone(&host), connections.clone());
             let draining = shutdown.draining();
@@ -189,7 +225,7 @@ fn core_task_ended(ended: Option<Result<&'static str, tokio::task::JoinError>>) 
         Some(Ok(name)) => ServerError::CoreTaskEnded(name),
         Some(Err(error)) => {
             error!(%error, "a core task failed");
-            ServerError::CoreTaskEnded("registry or listener")
+            ServerError::CoreTaskEnded("core task")
         }
         None => ServerError::CoreTaskEnded("whole of the core"),
     }

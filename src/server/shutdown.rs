@@ -2,7 +2,9 @@ use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tracing::{info, warn};
+use tracing::info;
+
+use super::Reload;
 
 /// The request to end: first in order, then, asked again, at once.
 #[derive(Clone, Debug, Default)]
@@ -12,12 +14,13 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// One that SIGTERM and SIGINT ask for, and the task that listens for them.
+    /// One that SIGTERM and SIGINT ask for, and the task that listens for them, and for SIGHUP,
+    /// which asks for `reload`.
     ///
     /// # Errors
     ///
     /// When the signals cannot be listened for.
-    pub fn on_signals() -> io::Result<(Self, impl Future<Output = ()> + Send)> {
+    pub fn on_signals(reload: Reload) -> io::Result<(Self, impl Future<Output = ()> + Send)> {
         let shutdown = Self::default();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -29,7 +32,7 @@ impl Shutdown {
                     _ = terminate.recv() => "SIGTERM",
                     _ = interrupt.recv() => "SIGINT",
                     _ = hangup.recv() => {
-                        warn!("SIGHUP: this version reads its files only at start; restart it to take changes");
+                        reload.request();
                         continue;
                     }
                 };

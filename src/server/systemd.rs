@@ -12,6 +12,19 @@ pub(super) fn ready(addresses: &[SocketAddr]) {
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
+/// Reading the policy again.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => warn!(%error, "cannot notify systemd"),
+    }
+}
+
+/// Done with it, one way or the other.
+pub(super) fn reloaded() {
+    notify(&[NotifyState::Ready]);
+}
+
 /// Draining.
 pub(super) fn stopping() {
     notify(&[

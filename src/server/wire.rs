@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -23,6 +24,11 @@ const CIPHERTEXT_BYTES_MAX: usize = 32 * 1024;
 
 /// Frames whose memory an empty queue keeps.
 const IDLE_CAPACITY: usize = 16;
+
+/// The certificates that a peer has proven itself with, its own first.
+pub(super) fn peer_certificates(tls: &TlsStream<TcpStream>) -> &[CertificateDer<'static>] {
+    tls.get_ref().1.peer_certificates().unwrap_or_default()
+}
 
 /// One TLS stream: frames out, bytes in, and no buffer of its own for either.
 #[derive(Debug)]
@@ -43,6 +49,11 @@ impl Wire {
             first_written: 0,
             needs_flush: false,
         }
+    }
+
+    /// The certificates that the peer has proven itself with, its own first.
+    pub(super) fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        peer_certificates(&self.tls)
     }
 
     /// Where frames to send are put.

@@ -755,7 +755,7 @@ fn pub_that_cannot_connect_ends_with_1_and_says_why() {
     assert!(
         outcome
             .err_text()
-            .contains("not from the CA given with --ca"),
+            .contains("the CA that signed it with --ca"),
         "{outcome:#?}"
     );
 

@@ -16,13 +16,19 @@
 
 mod support;
 
+mod access;
+mod audit;
 mod cli;
 mod delivery;
 mod dev;
 mod hostile;
+mod limits;
 mod presence;
 mod python;
 mod refusals;
+mod reload;
+mod revocation;
 mod s_client;
 mod slow;
 mod systemd;
+mod tokens;

@@ -2,6 +2,9 @@
 
 use std::{fs, os::unix::net::UnixDatagram, path::Path, sync::Arc};
 
+use rustix::process::Signal;
+use tempfile::TempDir;
+
 use crate::support::{Broker, Certificates, DEADLINE, run, serve, tool};
 
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/tidings.service");
@@ -22,8 +25,8 @@ fn next(socket: &UnixDatagram) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-#[test]
-fn systemd_is_told_ready_when_it_listens_and_stopping_when_it_drains() {
+/// A broker that tells systemd how it is, and where systemd would hear it.
+fn notifying_broker() -> (Broker, UnixDatagram, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -33,7 +36,12 @@ fn systemd_is_told_ready_when_it_listens_and_stopping_when_it_drains() {
     command
         .args(["--listen", "127.0.0.1:0"])
         .env("NOTIFY_SOCKET", &path);
-    let mut broker = Broker::launch(command, &certificates);
+    (Broker::launch(command, &certificates), socket, folder)
+}
+
+#[test]
+fn systemd_is_told_ready_when_it_listens_and_stopping_when_it_drains() {
+    let (mut broker, socket, _folder) = notifying_broker();
     let ready = next(&socket);
     assert!(ready.contains(&"READY=1".to_owned()), "{ready:?}");
     let status = format!("STATUS=Listening on {}", broker.address);
@@ -45,6 +53,27 @@ fn systemd_is_told_ready_when_it_listens_and_stopping_when_it_drains() {
     assert!(stopping.contains(&"STOPPING=1".to_owned()), "{stopping:?}");
     socket.set_nonblocking(true).unwrap();
     assert!(socket.recv(&mut [0; 16]).is_err(), "and nothing else");
+}
+
+#[test]
+fn systemd_is_told_when_a_reload_begins_and_when_it_is_done() {
+    let (broker, socket, _folder) = notifying_broker();
+    let ready = next(&socket);
+    assert!(ready.contains(&"READY=1".to_owned()), "{ready:?}");
+    broker.signal(Signal::HUP);
+    let reloading = next(&socket);
+    assert!(
+        reloading.contains(&"RELOADING=1".to_owned()),
+        "{reloading:?}"
+    );
+    // With the time, by which systemd tells this reload from an earlier one.
+    assert!(
+        reloading
+            .iter()
+            .any(|line| line.starts_with("MONOTONIC_USEC=")),
+        "{reloading:?}"
+    );
+    assert_eq!(next(&socket), ["READY=1"]);
 }
 
 #[test]

@@ -53,8 +53,8 @@ fn identity(number: u8) -> Identity {
     Identity::parse(&format!("identity-{number}")).unwrap()
 }
 
-fn address(number: u8) -> IpAddr {
-    Ipv4Addr::new(192, 0, 2, number).into()
+fn address(number: u8) -> SocketAddr {
+    (Ipv4Addr::new(192, 0, 2, number), 4433).into()
 }
 
 fn filter(text: &str) -> TopicFilter {
@@ -80,6 +80,72 @@ fn at(batch: usize) -> Timestamp {
         .into()
 }
 
+/// Rules, and in words too plain to be wrong what they come to for the clients of these tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rules {
+    /// Everyone may do everything.
+    Open,
+    /// All but one are let in.
+    WithoutIdentity0,
+    /// Only what is below `a` can be subscribed to.
+    BelowA,
+    /// One neither sees nor is seen.
+    HiddenIdentity1,
+    /// From one, `a/b` is withheld.
+    WithheldFromIdentity2,
+}
+
+impl Rules {
+    const ALL: &[Self] = &[
+        Self::Open,
+        Self::WithoutIdentity0,
+        Self::BelowA,
+        Self::HiddenIdentity1,
+        Self::WithheldFromIdentity2,
+    ];
+
+    fn parse(self) -> Arc<AccessRules> {
+        let rule = |identities: &str, rights: &str| {
+            format!("[[rule]]\nidentity = [{identities}]\n{rights}\n")
+        };
+        let everyone = rule(
+            r#""*""#,
+            r##"publish = ["#"]
+subscribe = ["#"]"##,
+        );
+        let text = match self {
+            Self::Open => everyone,
+            Self::WithoutIdentity0 => rule(
+                r#""identity-1", "identity-2", "identity-3""#,
+                r##"subscribe = ["#"]"##,
+            ),
+            Self::BelowA => rule(r#""*""#, r##"subscribe = ["a/#"]"##),
+            Self::HiddenIdentity1 => everyone + &rule(r#""identity-1""#, "presence = false"),
+            Self::WithheldFromIdentity2 => {
+                everyone + &rule(r#""identity-2""#, r#"deny_subscribe = ["a/b"]"#)
+            }
+        };
+        Arc::new(AccessRules::parse("access.toml".as_ref(), text.as_bytes()).unwrap())
+    }
+
+    fn admit(self, who: &Identity) -> bool {
+        !(self == Self::WithoutIdentity0 && who.as_str() == "identity-0")
+    }
+
+    fn show(self, who: &Identity) -> bool {
+        self.admit(who) && !(self == Self::HiddenIdentity1 && who.as_str() == "identity-1")
+    }
+
+    /// For a topic, whether it may be received; for a filter, whether it may be subscribed to.
+    fn allow(self, who: &Identity, text: &str) -> bool {
+        let is_below_a = text == "a" || text.starts_with("a/");
+        let is_withheld = who.as_str() == "identity-2" && text == "a/b";
+        self.admit(who)
+            && (self != Self::BelowA || is_below_a)
+            && !(self == Self::WithheldFromIdentity2 && is_withheld)
+    }
+}
+
 /// The state with the parts of the actor that carry out its effects, and the connections around it.
 struct World {
     state: State,
@@ -92,6 +158,10 @@ struct World {
     lists: Vec<ClientList>,
     /// The outboxes that the last batch welcomes.
     welcomed: Vec<Arc<Outbox>>,
+    /// The subscriptions that the last batch ends.
+    withdrawn: Vec<(Arc<Outbox>, TopicFilter)>,
+    /// The outboxes that it summons.
+    summoned: Vec<Arc<Outbox>>,
 }
 
 impl World {
@@ -103,17 +173,19 @@ impl World {
             ClientId::from_number(last_id)
         };
         Self {
-            state: State::new(limits, new_client_id),
+            state: State::new(limits, Arc::new(AccessRules::open()), new_client_id),
             commands,
             queue,
             batches: 0,
             table: Arc::default(),
             lists: Vec::new(),
             welcomed: Vec::new(),
+            withdrawn: Vec::new(),
+            summoned: Vec::new(),
         }
     }
 
-    fn candidate(&self, identity: Identity, address: IpAddr, outbox: Arc<Outbox>) -> Candidate {
+    fn candidate(&self, identity: Identity, address: SocketAddr, outbox: Arc<Outbox>) -> Candidate {
         Candidate {
             identity,
             address,
@@ -127,6 +199,9 @@ impl World {
         let now = at(self.batches);
         self.batches += 1;
         let effects = self.state.apply(commands, now);
+        for (peer, permissions) in effects.permissions {
+            peer.set_permissions(permissions);
+        }
         if let Some(table) = effects.routes {
             assert_eq!(table.generation(), self.table.generation() + 1);
             self.table = table;
@@ -140,6 +215,8 @@ impl World {
             .map(|(outbox, _)| outbox)
             .collect();
         effects.presence.tell(ServerId::fresh(), now);
+        self.withdrawn = effects.withdrawn;
+        self.summoned = effects.summoned;
         self.lists = effects.lists;
         effects.answers
     }
@@ -160,7 +237,7 @@ impl World {
         reported
     }
 
-    fn admit(&mut self, who: u8, from: u8) -> Result<Admitted, Fault> {
+    fn admit(&mut self, who: u8, from: u8) -> Result<Admitted, Refusal> {
         let (reply, mut answer) = oneshot::channel();
         let candidate = self.candidate(identity(who), address(from), outbox());
         self.apply_and_answer(vec![Command::Admit { candidate, reply }]);
@@ -173,13 +250,14 @@ impl World {
         self.apply_and_answer(vec![Command::Authenticate {
             client_id: admitted.client_id,
             presence: true,
+            narrowing: None,
             welcome: welcome(),
             reply,
         }]);
         admitted
     }
 
-    fn subscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), Fault> {
+    fn subscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), Refusal> {
         let (reply, mut answer) = oneshot::channel();
         let filter = filter(text);
         self.apply_and_answer(vec![Command::Subscribe {
@@ -190,7 +268,7 @@ impl World {
         answer.try_recv().unwrap()
     }
 
-    fn unsubscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), Fault> {
+    fn unsubscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), Refusal> {
         let (reply, mut answer) = oneshot::channel();
         let filter = filter(text);
         self.apply_and_answer(vec![Command::Unsubscribe {
@@ -268,6 +346,9 @@ mod model {
             filter: &'static str,
         },
         ListClients,
+        Judge {
+            rules: Rules,
+        },
         Depart {
             who: Index,
             reason: CloseReason,
@@ -292,6 +373,7 @@ mod model {
             10 => (who(), select(FILTERS))
                 .prop_map(|(who, filter)| Step::Unsubscribe { who, filter }),
             4 => Just(Step::ListClients),
+            4 => select(Rules::ALL).prop_map(|rules| Step::Judge { rules }),
             12 => (who(), select(REASONS)).prop_map(|(who, reason)| Step::Depart { who, reason }),
             2 => any::<u8>().prop_map(|number| Step::DepartUnknown { number }),
         ]
@@ -318,7 +400,7 @@ mod model {
 
     struct Member {
         identity: Identity,
-        address: IpAddr,
+        address: SocketAddr,
         outbox: Arc<Outbox>,
         closed: bool,
         /// Once the answer has come, and until it is reported.
@@ -330,31 +412,43 @@ mod model {
         since: Timestamp,
         presence: bool,
         filters: BTreeSet<&'static str>,
+        /// Whether the others see it, and it sees them.
+        shown: bool,
         /// How many presence events of this batch were before it.
         hears_from: usize,
     }
 
+    /// A subscription that a client loses; `None` for its place.
+    type Lost = (ClientId, Option<TopicFilter>);
+
+    /// A client in the roster.
+    type Entry = (ClientId, Identity, Timestamp);
+
     /// An answer as it is expected, and where it will come.
     enum Expected {
-        Admitted(oneshot::Receiver<Result<Admitted, Fault>>, ClientId),
+        Admitted(oneshot::Receiver<Result<Admitted, Refusal>>, ClientId),
         AdmittedAndLeft(ClientId),
-        Refused(oneshot::Receiver<Result<Admitted, Fault>>, Code),
+        Refused(oneshot::Receiver<Result<Admitted, Refusal>>, Code),
         RefusedAndLeft,
         Authenticated(oneshot::Receiver<()>),
-        Subscription(oneshot::Receiver<Result<(), Fault>>, Result<(), Code>),
+        Subscription(oneshot::Receiver<Result<(), Refusal>>, Result<(), Code>),
+        Judged(oneshot::Receiver<Judged>, usize, Vec<Lost>),
     }
 
     pub(super) struct Model {
         world: World,
         limits: Limits,
+        rules: Rules,
         draining: bool,
         last_id: u128,
         members: BTreeMap<ClientId, Member>,
         // Of the batch in hand.
         commands: Vec<Command>,
         expected: Vec<Expected>,
-        /// Who waits for a list, and where it goes.
-        lists: Vec<(oneshot::Receiver<()>, Arc<Outbox>)>,
+        /// Who waits for a list, where it goes, and whom alone it shows.
+        lists: Vec<(oneshot::Receiver<()>, Arc<Outbox>, Option<Entry>)>,
+        withdrawn: Vec<(Arc<Outbox>, TopicFilter)>,
+        summoned: Vec<Arc<Outbox>>,
         newcomers: Vec<Arc<Outbox>>,
         news: Vec<News>,
         routes_change: bool,
@@ -371,12 +465,15 @@ mod model {
             Self {
                 world: World::new(limits),
                 limits,
+                rules: Rules::Open,
                 draining: false,
                 last_id: 0,
                 members: BTreeMap::new(),
                 commands: Vec::new(),
                 expected: Vec::new(),
                 lists: Vec::new(),
+                withdrawn: Vec::new(),
+                summoned: Vec::new(),
                 newcomers: Vec::new(),
                 news: Vec::new(),
                 routes_change: false,
@@ -451,6 +548,7 @@ mod model {
                     }
                 }
                 Step::ListClients => self.list_clients(),
+                Step::Judge { rules } => self.judge(rules),
                 Step::Depart { ref who, reason } => {
                     if let Some(client_id) = self.pick(who, |_| true) {
                         let member = self.members.get_mut(&client_id).unwrap();
@@ -495,7 +593,9 @@ mod model {
             let reached = |limit: usize, held: usize| limit > 0 && held >= limit;
             let count =
                 |of: &dyn Fn(&Member) -> bool| self.members.values().filter(|m| of(m)).count();
-            let refusal = if self.draining {
+            let refusal = if !self.rules.admit(&who) {
+                Some(Code::IdentityDenied)
+            } else if self.draining {
                 Some(Code::ServerDraining)
             } else if reached(self.limits.connections, count(&|_| true)) {
                 Some(Code::ServerFull)
@@ -512,6 +612,7 @@ mod model {
             } else {
                 None
             };
+            self.last_id += 1;
             if let Some(code) = refusal {
                 self.expected.push(match answer {
                     Some(answer) => Expected::Refused(answer, code),
@@ -519,7 +620,6 @@ mod model {
                 });
                 return;
             }
-            self.last_id += 1;
             let client_id = ClientId::from_number(self.last_id);
             let member = Member {
                 identity: who,
@@ -541,21 +641,26 @@ mod model {
             self.commands.push(Command::Authenticate {
                 client_id,
                 presence,
+                narrowing: None,
                 welcome: welcome(),
                 reply,
             });
             self.expected.push(Expected::Authenticated(answer));
             let member = self.members.get_mut(&client_id).unwrap();
             self.newcomers.push(Arc::clone(&member.outbox));
-            self.news.push((
-                "client_authenticated",
-                client_id,
-                member.identity.clone(),
-                None,
-            ));
+            let shown = self.rules.show(&member.identity);
+            if shown {
+                self.news.push((
+                    "client_authenticated",
+                    client_id,
+                    member.identity.clone(),
+                    None,
+                ));
+            }
             member.session = Some(Session {
                 since: at(self.world.batches),
                 presence,
+                shown,
                 filters: BTreeSet::new(),
                 hears_from: self.news.len(),
             });
@@ -570,8 +675,11 @@ mod model {
                 reply,
             });
             let limit = self.limits.subscriptions_per_client;
-            let result = match &mut self.members.get_mut(&client_id).unwrap().session {
+            let member = self.members.get_mut(&client_id).unwrap();
+            let allowed = self.rules.allow(&member.identity, text);
+            let result = match &mut member.session {
                 None => Err(Code::InternalError),
+                Some(_) if !allowed => Err(Code::SubscribeDenied),
                 Some(session) if session.filters.contains(text) => Ok(()),
                 Some(session) if limit > 0 && session.filters.len() == limit => {
                     Err(Code::TooManySubscriptions)
@@ -614,7 +722,55 @@ mod model {
                 reference: None,
                 reply,
             });
-            self.lists.push((answer, Arc::clone(&member.outbox)));
+            let is_alone = !self.rules.show(&member.identity);
+            let alone = member.session.as_ref().filter(|_| is_alone);
+            let alone = alone.map(|session| (*client_id, member.identity.clone(), session.since));
+            self.lists.push((answer, Arc::clone(&member.outbox), alone));
+        }
+
+        /// Those who are here are held to other rules.
+        fn judge(&mut self, rules: Rules) {
+            let (reply, answer) = oneshot::channel();
+            let access = rules.parse();
+            self.commands.push(Command::Judge { access, reply });
+            self.rules = rules;
+            self.routes_change = true;
+            // They say who subscribes; who may have it is for the rules in force to say.
+            self.kept.clear();
+            let mut lost = Vec::new();
+            for (client_id, member) in &mut self.members {
+                self.summoned.push(Arc::clone(&member.outbox));
+                let who = &member.identity;
+                if !rules.admit(who) {
+                    lost.push((*client_id, None));
+                    member.closed = true;
+                    continue;
+                }
+                let Some(session) = &mut member.session else {
+                    continue;
+                };
+                for text in session
+                    .filters
+                    .extract_if(.., |text| !rules.allow(who, text))
+                {
+                    lost.push((*client_id, Some(filter(text))));
+                    let told = (Arc::clone(&member.outbox), filter(text));
+                    self.withdrawn.push(told);
+                }
+                let was_shown = std::mem::replace(&mut session.shown, rules.show(who));
+                let (event, reason) = match (was_shown, session.shown) {
+                    (false, true) => ("client_authenticated", None),
+                    (true, false) => (
+                        "client_disconnected",
+                        Some("permission_withdrawn".to_owned()),
+                    ),
+                    _ => continue,
+                };
+                self.news.push((event, *client_id, who.clone(), reason));
+                session.hears_from = self.news.len();
+            }
+            let clients = self.members.len();
+            self.expected.push(Expected::Judged(answer, clients, lost));
         }
 
         /// Whoever asked is told of the roster as it is after the batch.
@@ -622,23 +778,23 @@ mod model {
             let lists = std::mem::take(&mut self.world.lists);
             let asked = std::mem::take(&mut self.lists);
             assert_eq!(lists.len(), asked.len());
-            for (list, (mut received, outbox)) in lists.into_iter().zip(asked) {
+            for (list, (mut received, outbox, alone)) in lists.into_iter().zip(asked) {
                 assert!(Arc::ptr_eq(&list.outbox, &outbox));
                 let entry = |(id, member): (&ClientId, &crate::broker::presence::Member)| {
                     (*id, member.identity.clone(), member.since)
                 };
-                let told: Vec<_> = list.roster.iter().map(entry).collect();
-                assert_eq!(told, self.roster());
+                let told: Vec<_> = list.roster.iter().flatten().map(entry).collect();
+                assert_eq!(told, alone.map_or_else(|| self.roster(), |own| vec![own]));
                 assert!(matches!(received.try_recv(), Err(TryRecvError::Empty)));
                 list.reply.send(()).unwrap();
                 assert_eq!(received.try_recv(), Ok(()));
             }
         }
 
-        fn roster(&self) -> Vec<(ClientId, Identity, Timestamp)> {
+        fn roster(&self) -> Vec<Entry> {
             let entry = |(client_id, member): (&ClientId, &Member)| {
-                let since = member.session.as_ref()?.since;
-                Some((*client_id, member.identity.clone(), since))
+                let session = member.session.as_ref().filter(|session| session.shown)?;
+                Some((*client_id, member.identity.clone(), session.since))
             };
             self.members.iter().filter_map(entry).collect()
         }
@@ -650,8 +806,10 @@ mod model {
             };
             if let Some(session) = member.session {
                 let word = Some(reason.code().as_str().to_owned());
-                self.news
-                    .push(("client_disconnected", client_id, member.identity, word));
+                if session.shown {
+                    self.news
+                        .push(("client_disconnected", client_id, member.identity, word));
+                }
                 self.routes_change |= !session.filters.is_empty();
             }
             // Whatever it was told before this batch was taken; of this batch it hears nothing.
@@ -673,6 +831,18 @@ mod model {
             let expected = std::mem::take(&mut self.expected);
             assert_eq!(answers.len(), expected.len());
             self.check_lists();
+            let names = |told: Vec<(Arc<Outbox>, TopicFilter)>| {
+                sorted(
+                    told.into_iter()
+                        .map(|(o, filter)| (Arc::as_ptr(&o), filter))
+                        .collect(),
+                )
+            };
+            let told = std::mem::take(&mut self.world.withdrawn);
+            assert_eq!(names(told), names(std::mem::take(&mut self.withdrawn)));
+            let names = |told: Vec<Arc<Outbox>>| sorted(told.iter().map(Arc::as_ptr).collect());
+            let summoned = std::mem::take(&mut self.world.summoned);
+            assert_eq!(names(summoned), names(std::mem::take(&mut self.summoned)));
             let newcomers: Vec<_> = std::mem::take(&mut self.newcomers);
             assert_eq!(newcomers.len(), self.world.welcomed.len());
             for (newcomer, welcomed) in newcomers.iter().zip(&self.world.welcomed) {
@@ -698,7 +868,7 @@ mod model {
                     Expected::Refused(mut received, code) => {
                         assert!(matches!(received.try_recv(), Err(TryRecvError::Empty)));
                         answer.send();
-                        assert_eq!(received.try_recv().unwrap().unwrap_err().code, code);
+                        assert_eq!(received.try_recv().unwrap().unwrap_err().code(), code);
                     }
                     Expected::RefusedAndLeft => {
                         assert!(matches!(answer, Answer::Admit(_, Err(_))));
@@ -709,11 +879,22 @@ mod model {
                         answer.send();
                         assert_eq!(received.try_recv(), Ok(()));
                     }
+                    Expected::Judged(mut received, clients, lost) => {
+                        answer.send();
+                        let judged = received.try_recv().unwrap();
+                        assert_eq!(judged.clients, clients);
+                        let withdrawn = judged.withdrawn.into_iter();
+                        let withdrawn = withdrawn.map(|w| (w.client_id, w.subscription));
+                        assert_eq!(sorted(withdrawn.collect()), sorted(lost));
+                    }
                     Expected::Subscription(mut received, result) => {
                         assert_eq!(received.try_recv(), Err(TryRecvError::Empty));
                         answer.send();
                         assert_eq!(
-                            received.try_recv().unwrap().map_err(|fault| fault.code),
+                            received
+                                .try_recv()
+                                .unwrap()
+                                .map_err(|refusal| refusal.code()),
                             result
                         );
                     }
@@ -744,7 +925,9 @@ mod model {
                 );
                 let listens = self.limits.presence && !member.closed;
                 let expected: &[News] = match &member.session {
-                    Some(session) if listens && session.presence => &news[session.hears_from..],
+                    Some(session) if listens && session.presence && session.shown => {
+                        &news[session.hears_from..]
+                    }
                     _ => &[],
                 };
                 assert_eq!(told, expected);
@@ -761,7 +944,7 @@ mod model {
             let (mut identities, mut addresses) = (HashMap::new(), HashMap::new());
             for member in self.members.values() {
                 *identities.entry(member.identity.clone()).or_default() += 1;
-                *addresses.entry(member.address).or_default() += 1;
+                *addresses.entry(member.address.ip()).or_default() += 1;
             }
             assert_eq!(state.by_identity, identities);
             assert_eq!(state.by_address, addresses);
@@ -788,10 +971,9 @@ mod model {
                 .map(|topic| {
                     let matches = |filter: &&str| naive_match(filter, topic);
                     let receives = |member: &Member| {
-                        member
-                            .session
-                            .as_ref()
-                            .is_some_and(|session| session.filters.iter().any(matches))
+                        let session = member.session.as_ref();
+                        session.is_some_and(|session| session.filters.iter().any(matches))
+                            && self.rules.allow(&member.identity, topic)
                     };
                     let receivers = self.members.iter().filter(|(_, member)| receives(member));
                     receivers.map(|(client_id, _)| *client_id).collect()
@@ -819,6 +1001,11 @@ mod model {
                 self.kept.remove(1);
             }
         }
+    }
+
+    fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+        items.sort();
+        items
     }
 
     /// The rule of `docs/events.md`, level by level.
@@ -868,6 +1055,22 @@ proptest! {
 }
 
 #[test]
+fn the_same_rules_again_summon_everyone_and_change_nothing() {
+    let mut world = World::new(NO_LIMITS);
+    let client = world.session(1);
+    let generation = world.table.generation();
+    let (reply, mut answer) = oneshot::channel();
+    let access = Arc::clone(&world.state.access);
+    world.apply_and_answer(vec![Command::Judge { access, reply }]);
+    assert_eq!(answer.try_recv().unwrap().clients, 1);
+    assert_eq!(world.table.generation(), generation);
+    let [summoned] = world.summoned.as_slice() else {
+        panic!("one: {:?}", world.summoned);
+    };
+    assert!(Arc::ptr_eq(summoned, client.peer.outbox()));
+}
+
+#[test]
 fn every_limit_has_its_code_and_frees_what_departs() {
     let cases: [(Limits, Code, (u8, u8)); 3] = [
         (
@@ -899,7 +1102,7 @@ fn every_limit_has_its_code_and_frees_what_departs() {
         let mut world = World::new(limits);
         let first = world.admit(1, 1).unwrap();
         let _second = world.admit(1, 1).unwrap();
-        assert_eq!(world.admit(who, from).unwrap_err().code, code);
+        assert_eq!(world.admit(who, from).unwrap_err().code(), code);
         let client_id = first.client_id;
         drop(first);
         let reason = CloseReason::ConnectionLost;
@@ -917,30 +1120,30 @@ fn a_client_holds_as_many_subscriptions_as_it_may() {
     });
     let client_id = world.session(1).client_id;
     assert_eq!(
-        world.unsubscribe(client_id, "a").unwrap_err().code,
+        world.unsubscribe(client_id, "a").unwrap_err().code(),
         Code::NotSubscribed
     );
     world.subscribe(client_id, "a").unwrap();
     world.subscribe(client_id, "a/#").unwrap();
     assert_eq!(
-        world.subscribe(client_id, "b").unwrap_err().code,
+        world.subscribe(client_id, "b").unwrap_err().code(),
         Code::TooManySubscriptions
     );
     world.subscribe(client_id, "a").unwrap();
     assert_eq!(
-        world.unsubscribe(client_id, "a/+").unwrap_err().code,
+        world.unsubscribe(client_id, "a/+").unwrap_err().code(),
         Code::NotSubscribed
     );
     world.unsubscribe(client_id, "a").unwrap();
     assert_eq!(
-        world.unsubscribe(client_id, "a").unwrap_err().code,
+        world.unsubscribe(client_id, "a").unwrap_err().code(),
         Code::NotSubscribed
     );
     world.subscribe(client_id, "b").unwrap();
     // Another client's are its own.
     let other = world.session(2).client_id;
     assert_eq!(
-        world.unsubscribe(other, "b").unwrap_err().code,
+        world.unsubscribe(other, "b").unwrap_err().code(),
         Code::NotSubscribed
     );
     world.subscribe(other, "c").unwrap();
@@ -964,6 +1167,7 @@ fn who_comes_in_a_batch_hears_what_follows_in_it() {
         Command::Authenticate {
             client_id,
             presence: true,
+            narrowing: None,
             welcome: welcome(),
             reply,
         }

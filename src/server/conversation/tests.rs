@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::Ipv4Addr,
+    sync::LazyLock,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -12,17 +13,51 @@ use serde_json::{Value, json};
 use tokio::{runtime, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 
-use super::*;
+use super::{super::allowances::Allowances, *};
 use crate::{
     broker::{Limits, OutboxLimits, Registry},
     protocol::Frame,
+    security::{
+        Credentials, PolicyFiles, ServerTlsFiles, TlsVersion,
+        access::AccessRules,
+        issue::{CertificateFolder, Validity},
+    },
 };
 
-const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
+const SETTINGS: ConnectionSettings = ConnectionSettings {
+    handshake_timeout: Duration::from_secs(5),
+    authentication_timeout: Duration::from_secs(5),
+    ping_interval: Duration::from_secs(30),
     line_bytes_max: 100_000,
-    authentication_timeout_ms: 5_000,
-    ping_interval_ms: 30_000,
+    client_limits: ClientLimits {
+        publish_messages_per_second: None,
+        publish_bytes_per_second: None,
+        errors_per_minute: None,
+    },
 };
+
+/// A policy of certificates alone.
+static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = CertificateFolder::new(folder.path());
+    certificates.init(Validity::default()).unwrap();
+    let files = PolicyFiles {
+        tls: ServerTlsFiles {
+            credentials: Credentials {
+                ca: certificates.ca(),
+                certificate: certificates.certificate("server"),
+                key: certificates.key("server"),
+                allow_loose_key_permissions: false,
+            },
+            oldest: TlsVersion::default(),
+            crls: Vec::new(),
+        },
+        access: None,
+        tokens: None,
+        token_keys: None,
+    };
+    Arc::new(Policy::read(files).unwrap())
+});
 
 /// A registry, running.
 struct Broker {
@@ -39,7 +74,8 @@ impl Broker {
             subscriptions_per_client: 3,
             presence: true,
         };
-        let (registry, actor) = Registry::new(ServerId::fresh(), limits, 16);
+        let open = Arc::new(AccessRules::open());
+        let (registry, actor) = Registry::new(ServerId::fresh(), limits, open, 16);
         let actor = TaskTracker::new().spawn(actor);
         Self { registry, actor }
     }
@@ -65,23 +101,25 @@ impl Broker {
             soft_time: Duration::MAX,
         }));
         let identity = Identity::parse(identity).unwrap();
-        let address = (Ipv4Addr::LOCALHOST, 1).into();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let admission = self
             .registry
-            .admit(
-                identity.clone(),
-                Ipv4Addr::LOCALHOST.into(),
-                Arc::clone(&outbox),
-            )
+            .admit(identity.clone(), address, Arc::clone(&outbox))
             .await
             .unwrap();
-        let conversation = Conversation::begin(
-            admission,
+        let limits = &SETTINGS.client_limits;
+        let arrival = Arrival {
+            allowance: Allowances::default().of(&identity, limits, Instant::now()),
             identity,
             address,
+        };
+        let conversation = Conversation::begin(
+            admission,
+            Standing::new(Arc::clone(&POLICY), &[], SystemTime::now()),
+            arrival,
             self.registry.server_id(),
             Arc::clone(&outbox),
-            CONNECTION_LIMITS,
+            &SETTINGS,
         );
         Talk {
             conversation,
@@ -149,7 +187,10 @@ impl Talk {
     }
 
     fn closed_as(&self) -> Option<CloseReason> {
-        self.farewell.as_ref().map(|farewell| farewell.reason)
+        match self.farewell.as_ref()? {
+            Farewell::Closing { reason, .. } => Some(*reason),
+            Farewell::NotAuthenticated { .. } => None,
+        }
     }
 }
 
@@ -202,7 +243,11 @@ mod table {
                 "protocol": 1,
                 "server": {"name": "tidings", "version": env!("CARGO_PKG_VERSION")},
                 "token_required": false,
-                "limits": CONNECTION_LIMITS,
+                "limits": {
+                    "line_bytes_max": 100_000,
+                    "authentication_timeout_ms": 5_000,
+                    "ping_interval_ms": 30_000,
+                },
             })
         );
     }
@@ -563,10 +608,10 @@ mod table {
         }
         admitted
             .conversation
-            .depart(CloseReason::ClientDisconnecting);
+            .depart(&CloseReason::ClientDisconnecting.into());
         session
             .conversation
-            .depart(CloseReason::ClientDisconnecting);
+            .depart(&CloseReason::ClientDisconnecting.into());
     }
 }
 
@@ -801,7 +846,8 @@ mod together {
         ];
         bob.say(&goodbye).await;
         let bob_id = bob.id();
-        bob.conversation.depart(CloseReason::ClientDisconnecting);
+        bob.conversation
+            .depart(&CloseReason::ClientDisconnecting.into());
         let mut late = broker.authenticate("erin").await;
         let told = alice.answers();
         assert_eq!(

@@ -4,6 +4,7 @@
 mod broker;
 mod certificates;
 mod client;
+mod policy;
 mod process;
 mod tools;
 mod witness;
@@ -11,8 +12,9 @@ mod witness;
 use std::time::Duration;
 
 pub(crate) use broker::{Broker, serve};
-pub(crate) use certificates::{Certificates, Files, tls_of};
+pub(crate) use certificates::{Certificates, Files, crl_of, tls_of};
 pub(crate) use client::{Client, End, Line, list_of};
+pub(crate) use policy::{PolicyFolder, WITNESS_RULE, audit_in, reloads_in};
 pub(crate) use process::{Lines, Outcome, Process, run};
 pub(crate) use tools::{complaints, openssl, s_client, tidings, tool};
 pub(crate) use witness::Witness;

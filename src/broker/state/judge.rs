@@ -1,0 +1,162 @@
+//! Other rules come into force while clients are here: who loses what by them.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{Batch, Client, State};
+use crate::{
+    protocol::{ClientId, CloseReason},
+    security::{
+        Identity,
+        access::{AccessRules, Denial, Permissions},
+    },
+    topic::TopicFilter,
+};
+
+/// What judging everyone anew came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// How many clients were judged.
+    pub clients: usize,
+    /// What the rules no longer give to some of them. They have been told.
+    pub withdrawn: Vec<Withdrawn>,
+}
+
+/// What a client had and has no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// Whose it was.
+    pub client_id: ClientId,
+    /// Who that is.
+    pub identity: Identity,
+    /// From where.
+    pub address: SocketAddr,
+    /// The subscription; `None` where it is all of it: no rule admits the client any longer, and its
+    /// connection closes.
+    pub subscription: Option<TopicFilter>,
+    /// By which rule, and why.
+    pub denial: Denial,
+}
+
+impl State {
+    /// Summons everyone; by other rules than before, also holds everyone to them.
+    pub(super) fn judge(&mut self, access: Arc<AccessRules>, batch: &mut Batch) -> Judged {
+        let mut judged = Judged {
+            clients: self.clients.len(),
+            ..Judged::default()
+        };
+        let outboxes = self.clients.values().map(Client::outbox);
+        batch.effects.summoned.extend(outboxes);
+        if Arc::ptr_eq(&access, &self.access) {
+            return judged;
+        }
+        self.access = access;
+        // The table may be the same, but who may have what is not: what was routed by the last
+        // generation is to be routed anew.
+        batch.routes_changed = true;
+        let mut clients: Vec<ClientId> = self.clients.keys().copied().collect();
+        clients.sort_unstable();
+        for client_id in clients {
+            self.judge_client(client_id, &mut judged, batch);
+        }
+        judged
+    }
+
+    fn judge_client(&mut self, client_id: ClientId, judged: &mut Judged, batch: &mut Batch) {
+        let Some(client) = self.clients.get_mut(&client_id) else {
+            return;
+        };
+        let narrowing = client
+            .authenticated
+            .as_ref()
+            .and_then(|authenticated| authenticated.narrowing.as_deref());
+        let permissions = match self.access.permissions(&client.identity, client_id) {
+            Ok(permissions) => match narrowing {
+                Some(narrowing) => permissions.narrowed(narrowing),
+                None => permissions,
+            },
+            Err(denial) => {
+                let closed = (client.outbox(), CloseReason::PermissionWithdrawn);
+                batch.effects.closed.push(closed);
+                judged
+                    .withdrawn
+                    .push(client.withdrawn(client_id, None, denial));
+                // Until its task has heard of it, it can do nothing more.
+                client.permit(Permissions::nothing().into(), batch);
+                return;
+            }
+        };
+        let is_same = permissions == client.permissions;
+        // Also when they permit the same: the rules may stand on other lines.
+        client.permit(permissions, batch);
+        if !is_same {
+            self.withdraw_subscriptions(client_id, judged, batch);
+            self.judge_presence(client_id, batch);
+        }
+    }
+
+    /// Ends the subscriptions that a client may no longer have.
+    fn withdraw_subscriptions(
+        &mut self,
+        client_id: ClientId,
+        judged: &mut Judged,
+        batch: &mut Batch,
+    ) {
+        let Some(client) = self.clients.get_mut(&client_id) else {
+            return;
+        };
+        let Some(authenticated) = &mut client.authenticated else {
+            return;
+        };
+        let permissions = &client.permissions;
+        let mut ended = Vec::new();
+        authenticated.subscriptions.retain(|filter| {
+            let denial = permissions.may_subscribe(filter).err();
+            ended.extend(denial.clone().map(|denial| (filter.clone(), denial)));
+            denial.is_none()
+        });
+        for (filter, denial) in ended {
+            self.routes.remove(&filter, client_id);
+            let told = (client.outbox(), filter.clone());
+            batch.effects.withdrawn.push(told);
+            judged
+                .withdrawn
+                .push(client.withdrawn(client_id, Some(filter), denial));
+        }
+    }
+
+    /// Shows a client, or takes it out of sight, as its permissions now have it.
+    fn judge_presence(&mut self, client_id: ClientId, batch: &mut Batch) {
+        let Some(client) = self.clients.get(&client_id) else {
+            return;
+        };
+        match (
+            self.roster.contains_key(&client_id),
+            client.permissions.presence(),
+        ) {
+            (false, true) => self.appear(client_id, batch),
+            (true, false) => {
+                let identity = client.identity.clone();
+                let reason = CloseReason::PermissionWithdrawn;
+                self.disappear(client_id, &identity, reason, batch);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Client {
+    fn withdrawn(
+        &self,
+        client_id: ClientId,
+        subscription: Option<TopicFilter>,
+        denial: Denial,
+    ) -> Withdrawn {
+        Withdrawn {
+            client_id,
+            identity: self.identity.clone(),
+            address: self.address,
+            subscription,
+            denial,
+        }
+    }
+}

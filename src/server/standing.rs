@@ -1,0 +1,175 @@
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rustls::pki_types::CertificateDer;
+use tokio::time::Instant;
+
+use crate::{
+    protocol::{CloseReason, Code},
+    security::{
+        CertificateRefusal, Identity, Policy,
+        access::Narrowing,
+        tokens::{Proof, TokenFault},
+    },
+};
+
+/// How long the clock on the wall is trusted to go as the timers do. It may be set, and timers do
+/// not count the time that a machine sleeps.
+const REVIEW_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What a connection's right to be here rests on: its certificate and its token, and the policy that
+/// they were judged by.
+///
+/// The access rules are not in here. The registry holds everyone to those.
+#[derive(Debug)]
+pub(super) struct Standing {
+    policy: Arc<Policy>,
+    /// When the certificates could be judged otherwise by time alone.
+    certificates_change: Option<SystemTime>,
+    proof: Option<Proof>,
+    review_at: Instant,
+}
+
+/// Why a standing is lost: what the client is told, and in full for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) reason: CloseReason,
+    pub(super) cause: String,
+}
+
+impl Standing {
+    /// Of a client whose certificates `policy` has let through TLS, at `judged_at` at the earliest.
+    /// What has ended since is found by the first review, which is due at once.
+    pub(super) fn new(
+        policy: Arc<Policy>,
+        chain: &[CertificateDer<'_>],
+        judged_at: SystemTime,
+    ) -> Self {
+        Self {
+            certificates_change: policy.tls.clients.changes_at(chain, judged_at),
+            policy,
+            proof: None,
+            review_at: Instant::now(),
+        }
+    }
+
+    /// Whether a client must prove itself with a token beside its certificate.
+    pub(super) fn needs_token(&self) -> bool {
+        self.policy.tokens.is_required()
+    }
+
+    /// Takes a token for proof: what it leaves the client of what the rules give it.
+    pub(super) fn prove(
+        &mut self,
+        token: Option<&str>,
+        identity: &Identity,
+        now: SystemTime,
+    ) -> Result<Option<Arc<Narrowing>>, TokenFault> {
+        self.proof = self.policy.tokens.prove(token, identity, now.into())?;
+        self.plan_review(now);
+        Ok(self
+            .proof
+            .as_ref()
+            .and_then(|proof| proof.narrowing().cloned()))
+    }
+
+    /// When to [`review`](Self::review) though nothing has changed.
+    pub(super) const fn review_at(&self) -> Instant {
+        self.review_at
+    }
+
+    /// Judges again whatever `policy` or time have changed. `now` is the time of day.
+    pub(super) fn review(
+        &mut self,
+        policy: Arc<Policy>,
+        chain: &[CertificateDer<'_>],
+        identity: &Identity,
+        now: SystemTime,
+    ) -> Result<(), Lost> {
+        self.review_certificates(&policy, chain, now)?;
+        self.review_token(&policy, identity, now)?;
+        self.policy = policy;
+        self.plan_review(now);
+        Ok(())
+    }
+
+    fn review_certificates(
+        &mut self,
+        policy: &Policy,
+        chain: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<(), Lost> {
+        let is_other_policy = !Arc::ptr_eq(&policy.tls, &self.policy.tls);
+        let is_due = self.certificates_change.is_some_and(|due| due <= now);
+        if !is_other_policy && !is_due {
+            return Ok(());
+        }
+        let clients = &policy.tls.clients;
+        self.certificates_change = clients.changes_at(chain, now);
+        let verdict = if is_due {
+            clients.judge(chain, now)
+        } else {
+            clients.judge_again(&self.policy.tls.clients, chain, now)
+        };
+        match verdict {
+            Ok(()) => Ok(()),
+            // A CRL that has run out since keeps newcomers away. It says nothing of those who are
+            // here, and the broker is not to lose them all over a late download.
+            Err(CertificateRefusal::Other(_)) if !is_other_policy => Ok(()),
+            Err(refusal) => Err(Lost {
+                reason: match refusal {
+                    CertificateRefusal::Revoked => CloseReason::CertificateRevoked,
+                    CertificateRefusal::Expired => CloseReason::CertificateExpired,
+                    CertificateRefusal::Other(_) => CloseReason::PermissionWithdrawn,
+                },
+                cause: refusal.to_string(),
+            }),
+        }
+    }
+
+    fn review_token(
+        &mut self,
+        policy: &Policy,
+        identity: &Identity,
+        now: SystemTime,
+    ) -> Result<(), Lost> {
+        let Some(proof) = &mut self.proof else {
+            return Ok(());
+        };
+        if !Arc::ptr_eq(&policy.tokens, &self.policy.tokens) {
+            *proof = policy
+                .tokens
+                .prove_again(proof, identity, now.into())
+                .map_err(|fault| Lost {
+                    reason: match fault.code {
+                        Code::TokenExpired => CloseReason::TokenExpired,
+                        _ => CloseReason::PermissionWithdrawn,
+                    },
+                    cause: format!("token {:?}: {}", proof.token_id(), fault.reason),
+                })?;
+        }
+        match proof.expires() {
+            Some(end) if end <= now.into() => Err(Lost {
+                reason: CloseReason::TokenExpired,
+                cause: format!("token {:?} has expired", proof.token_id()),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn plan_review(&mut self, now: SystemTime) {
+        let token_end = self.proof.as_ref().and_then(Proof::expires);
+        let times = [self.certificates_change, token_end.map(SystemTime::from)];
+        let wait = times
+            .into_iter()
+            .flatten()
+            .map(|time| time.duration_since(now).unwrap_or_default())
+            .fold(REVIEW_INTERVAL, Duration::min);
+        self.review_at = Instant::now() + wait;
+    }
+}
+
+#[cfg(test)]
+mod tests;
