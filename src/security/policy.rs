@@ -68,6 +68,17 @@ pub enum PolicyError {
     /// The tokens, or the keys of signed ones.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+    /// Rules or tokens that anyone could change.
+    #[error(
+        "every user of this machine can write to {path} (mode {mode:04o}), and so decide who may do what: run `chmod o-w {path}`",
+        path = path.display()
+    )]
+    WritableByOthers {
+        /// Which.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// Any of them cannot be read.
     #[error("{}", Unreadable(path, cause))]
     Read {
@@ -184,10 +195,18 @@ fn read_tokens(files: &PolicyFiles) -> Result<(Arc<TokenPolicy>, Sources), Polic
     Ok((Arc::new(TokenPolicy::new(book, signed)), sources))
 }
 
+const WRITABLE_BY_OTHERS: u32 = 0o002;
+
 fn read(path: &Path, sources: &mut Sources) -> Result<Vec<u8>, PolicyError> {
     let contents = sources.read(path).map_err(|cause| PolicyError::Read {
         path: path.to_owned(),
         cause,
     })?;
+    if contents.mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(PolicyError::WritableByOthers {
+            path: path.to_owned(),
+            mode: contents.mode,
+        });
+    }
     Ok(contents.bytes)
 }

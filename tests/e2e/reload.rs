@@ -1,6 +1,11 @@
 //! Taking changed files while clients are here: whole or not at all, and nobody else notices.
 
-use std::{fs, os::unix::fs::symlink, sync::Arc, thread};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    sync::Arc,
+    thread,
+};
 
 use crate::support::{
     Broker, Certificates, Client, End, PolicyFolder, WITNESS_RULE, Witness, list_of, publish,
@@ -204,6 +209,20 @@ fn an_emptied_token_file_keeps_the_tokens_in_force() {
     );
     assert!(alice.fence().is_empty());
     crate::tokens::client_with(&broker, "alice", &token);
+}
+
+#[test]
+fn rules_that_anyone_could_change_are_not_taken() {
+    let folder = PolicyFolder::with_rules(&rules(WIDE));
+    let broker = Broker::with_rules(&folder, &[]);
+    folder.put("access.toml", rules(NARROW));
+    let loose = fs::Permissions::from_mode(0o666);
+    fs::set_permissions(folder.path("access.toml"), loose).unwrap();
+    let told = broker.reload();
+    assert_eq!(told["event"], "reload_refused", "{told}");
+    let reason = told["reason"].as_str().unwrap();
+    assert!(reason.contains("chmod o-w"), "{reason}");
+    broker.client("bob");
 }
 
 #[test]
