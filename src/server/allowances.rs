@@ -8,13 +8,30 @@ use tokio::time::Instant;
 use super::allowance::Allowance;
 use crate::security::{Identity, access::ClientLimits};
 
-/// Identities that are remembered before those that make use of nothing are forgotten.
+/// Identities that are remembered before those that make use of nothing are looked for.
 const IDENTITIES_MAX: usize = 64 * 1024;
 
 /// The allowance of every identity: all its connections share it, and it outlives them. Neither many
 /// connections nor a new one is a way around it.
 #[derive(Debug, Default)]
-pub(super) struct Allowances(Mutex<HashMap<Identity, SharedAllowance>>);
+pub(super) struct Allowances(Mutex<Known>);
+
+#[derive(Debug)]
+struct Known {
+    allowances: HashMap<Identity, SharedAllowance>,
+    /// At so many it is looked for those to forget. At twice as many as are left then, again: not at
+    /// every connection where all are in use.
+    look_at: usize,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            allowances: HashMap::new(),
+            look_at: IDENTITIES_MAX,
+        }
+    }
+}
 
 /// One identity's. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -29,10 +46,13 @@ impl Allowances {
         now: Instant,
     ) -> SharedAllowance {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= IDENTITIES_MAX {
-            known.retain(|_, allowance| allowance.is_in_use(now));
+        if known.allowances.len() >= known.look_at {
+            known
+                .allowances
+                .retain(|_, allowance| allowance.is_in_use(now));
+            known.look_at = IDENTITIES_MAX.max(known.allowances.len() * 2);
         }
-        let allowance = known.entry(identity.clone());
+        let allowance = known.allowances.entry(identity.clone());
         let new = || SharedAllowance(Arc::new(Mutex::new(Allowance::new(limits, now))));
         allowance.or_insert_with(new).clone()
     }
@@ -87,7 +107,7 @@ mod tests {
         (0..20).for_each(|_| of(1, start).lock().count_publish(1));
         (2..IDENTITIES_MAX).for_each(|number| drop(of(number, start)));
         of(IDENTITIES_MAX, later);
-        assert_eq!(allowances.0.lock().unwrap().len(), 3);
+        assert_eq!(allowances.0.lock().unwrap().allowances.len(), 3);
         assert!(of(1, later).lock().is_running(later));
         drop(held);
     }
