@@ -258,7 +258,8 @@ impl Admission {
     }
 
     /// Makes it a session, which others hear of. `presence`: whether it wants to hear of others.
-    /// `narrowing`: what its token leaves it of what the rules give it. `welcome` is queued for it before anything about them.
+    /// `narrowing`: what its token leaves it of what the rules give it. `welcome` is queued for it
+    /// before anything about them.
     ///
     /// # Errors
     ///

@@ -7,13 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::exit::UsageError;
 use crate::security::{
     IdentityError, IdentitySource,
-    inspect::{CertificateSummary, ListSummary, escaped},
+    inspect::{CertificateSummary, ListSummary, day_and_time, escaped},
     issue::{
         CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, IfRevoked, Purpose, RenewReport,
         RevocationReason, RevokeReport, Revoked, Serial, Validity,
@@ -577,10 +577,6 @@ fn good_until(end: DateTime<Utc>, now: DateTime<Utc>) -> String {
         }
         left => format!("valid, {} left", days(left.num_days())),
     }
-}
-
-fn day_and_time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]

@@ -146,11 +146,10 @@ impl Connect {
     }
 
     fn read_token(&self, path: &Path) -> Result<String, String> {
-        const ACCESSIBLE_TO_OTHERS: u32 = 0o007;
         let contents = Sources::default()
             .read(path)
             .map_err(|error| format!("cannot read the token: {error}{}", remedy(&error)))?;
-        if contents.mode & ACCESSIBLE_TO_OTHERS != 0 && !self.allow_loose_key_permissions {
+        if contents.is_open_to_others() && !self.allow_loose_key_permissions {
             return Err(format!(
                 "every user of this machine can get at the token (mode {:o}): chmod o= it, or give --allow-loose-key-permissions",
                 contents.mode

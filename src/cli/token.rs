@@ -8,12 +8,12 @@ use std::{
 };
 
 use anyhow::{anyhow, bail};
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::exit::UsageError;
 use crate::security::{
     Identity,
-    inspect::escaped,
+    inspect::{day_and_time, escaped},
     tokens::{Changed, TokenEntry, TokenFile, is_token_id},
 };
 
@@ -309,10 +309,6 @@ fn lifetime(text: &str) -> Result<TimeDelta, String> {
     lifetime
         .filter(|time| (TimeDelta::minutes(1)..=TimeDelta::days(LIFETIME_DAYS_MAX)).contains(time))
         .ok_or_else(bounds)
-}
-
-fn day_and_time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 
 use std::{
     ffi::OsString,
-    fmt::Write as _,
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
+
+use super::digest::hex;
 
 /// A new file beside the one whose place it is to take; removed again when it does not.
 #[derive(Debug)]
@@ -87,14 +88,9 @@ fn name_beside(target: &Path) -> io::Result<OsString> {
     let stem = target.file_stem().ok_or(io::ErrorKind::IsADirectory)?;
     let mut chance = [0; 8];
     aws_lc_rs::rand::fill(&mut chance).map_err(io::Error::other)?;
-    let chance = chance.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
     let mut name = OsString::from(".");
     name.push(stem);
-    name.push(format!(".{chance}.new"));
+    name.push(format!(".{}.new", hex(&chance)));
     if let Some(extension) = target.extension() {
         name.push(".");
         name.push(extension);

@@ -7,9 +7,10 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
+use chrono::DateTime;
 use rustls::{
     crypto::CryptoProvider,
     pki_types::{CertificateRevocationListDer, pem::PemObject},
@@ -203,11 +204,5 @@ pub(super) fn parsed(der: &[u8]) -> Result<CertificateRevocationList<'_>, String
 
 /// Out of seconds since 1970, which may be before that.
 pub(super) fn system_time(seconds: i64) -> SystemTime {
-    let distance = Duration::from_secs(seconds.unsigned_abs());
-    let moment = if seconds < 0 {
-        UNIX_EPOCH.checked_sub(distance)
-    } else {
-        UNIX_EPOCH.checked_add(distance)
-    };
-    moment.unwrap_or(UNIX_EPOCH)
+    DateTime::from_timestamp(seconds, 0).map_or(UNIX_EPOCH, SystemTime::from)
 }

@@ -6,11 +6,8 @@
 
 use std::{fmt::Write as _, fs, io, net::IpAddr, path::Path, path::PathBuf};
 
-use chrono::{DateTime, Utc};
-use rustls::{
-    crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use chrono::{DateTime, SecondsFormat, Utc};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{ExtendedKeyUsage, GeneralName, KeyUsage},
@@ -25,6 +22,7 @@ pub use list::{ListSummary, RevocationSummary};
 
 use super::{
     Identity, IdentityError, IdentitySource,
+    digest::sha256,
     fault_text::{GARBLED, pem_fault},
     identity_of,
 };
@@ -157,7 +155,7 @@ impl CertificateSummary {
             key_usages: key_usage.map_or_else(Vec::new, |found| key_usages(*found.value)),
             extended_key_usages: extended
                 .map_or_else(Vec::new, |found| extended_key_usages(found.value)),
-            sha256_fingerprint: fingerprint(der),
+            sha256_fingerprint: hex(&sha256(der), ":"),
             der: der.clone(),
         };
         for name in alternative
@@ -302,14 +300,13 @@ fn set_names(named: &[(bool, &'static str)]) -> impl Iterator<Item = String> {
         .map(|(_, name)| (*name).to_owned())
 }
 
-/// SHA-256 by way of the TLS library, which has it anyway.
-fn fingerprint(der: &[u8]) -> String {
-    TLS13_AES_128_GCM_SHA256
-        .tls13()
-        .map(|suite| hex(suite.common.hash_provider.hash(der).as_ref(), ":"))
-        .unwrap_or_default()
+/// A moment as all that people read shows it: RFC 3339, UTC, whole seconds.
+#[must_use]
+pub fn day_and_time(moment: impl Into<DateTime<Utc>>) -> String {
+    moment.into().to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+/// As certificates are written about: in capitals.
 fn hex(bytes: &[u8], separator: &str) -> String {
     bytes
         .iter()

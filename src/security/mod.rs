@@ -6,6 +6,7 @@ mod aside;
 mod client_use;
 mod crl;
 mod deadline;
+mod digest;
 mod fault_text;
 mod identity;
 mod policy;

@@ -29,6 +29,28 @@ pub struct PolicyFiles {
     pub token_keys: Option<TokenKeysFile>,
 }
 
+#[cfg(test)]
+impl PolicyFiles {
+    /// With the certificates of a folder and nothing more.
+    pub(crate) fn of_certificates(folder: &super::issue::CertificateFolder) -> Self {
+        Self {
+            tls: ServerTlsFiles {
+                credentials: super::Credentials {
+                    ca: folder.ca(),
+                    certificate: folder.certificate("server"),
+                    key: folder.key("server"),
+                    allow_loose_key_permissions: false,
+                },
+                oldest: super::TlsVersion::default(),
+                crls: Vec::new(),
+            },
+            access: None,
+            tokens: None,
+            token_keys: None,
+        }
+    }
+}
+
 /// Where the keys of signed tokens are, and what such a token must say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenKeysFile {
@@ -110,31 +132,28 @@ impl Policy {
         })
     }
 
-    /// Reads and checks what changed since this reading, and keeps the rest.
+    /// Reads and checks what changed since this reading, and keeps the rest; `None` where all of it
+    /// is as it was.
     ///
     /// # Errors
     ///
     /// The first fault. This policy is as it was.
-    pub fn read_again(&self) -> Result<Self, PolicyError> {
+    pub fn read_again(&self) -> Result<Option<Self>, PolicyError> {
         let (mut new, files) = (self.clone(), &self.files);
+        let mut is_other = false;
         if self.is_tls_outdated() {
             (new.tls, new.tls_sources) = read_tls(&files.tls)?;
+            is_other = true;
         }
         if is_changed(&self.access_sources) {
             (new.access, new.access_sources) = read_access(files.access.as_deref())?;
+            is_other = true;
         }
         if is_changed(&self.token_sources) {
             (new.tokens, new.token_sources) = read_tokens(files)?;
+            is_other = true;
         }
-        Ok(new)
-    }
-
-    /// Whether [`read_again`](Self::read_again) would come to something else.
-    #[must_use]
-    pub fn is_outdated(&self) -> bool {
-        self.is_tls_outdated()
-            || is_changed(&self.access_sources)
-            || is_changed(&self.token_sources)
+        Ok(is_other.then_some(new))
     }
 
     /// An authority that ends is left out from then on, though its file is the same.
@@ -195,14 +214,12 @@ fn read_tokens(files: &PolicyFiles) -> Result<(Arc<TokenPolicy>, Sources), Polic
     Ok((Arc::new(TokenPolicy::new(book, signed)), sources))
 }
 
-const WRITABLE_BY_OTHERS: u32 = 0o002;
-
 fn read(path: &Path, sources: &mut Sources) -> Result<Vec<u8>, PolicyError> {
     let contents = sources.read(path).map_err(|cause| PolicyError::Read {
         path: path.to_owned(),
         cause,
     })?;
-    if contents.mode & WRITABLE_BY_OTHERS != 0 {
+    if contents.is_writable_by_others() {
         return Err(PolicyError::WritableByOthers {
             path: path.to_owned(),
             mode: contents.mode,

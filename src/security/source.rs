@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
+use super::digest::sha256;
 
 /// Bytes of any file that is read: room for thousands of authorities, rules or tokens.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -30,6 +30,20 @@ pub struct Contents {
     pub mode: u32,
 }
 
+impl Contents {
+    /// Whether every user of this machine can get at the file in any way: too many for a secret.
+    #[must_use]
+    pub const fn is_open_to_others(&self) -> bool {
+        self.mode & 0o007 != 0
+    }
+
+    /// Whether every user of this machine can change the file: too many for what decides.
+    #[must_use]
+    pub const fn is_writable_by_others(&self) -> bool {
+        self.mode & 0o002 != 0
+    }
+}
+
 impl fmt::Debug for Contents {
     /// Without the bytes: they may be a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,8 +61,8 @@ impl Sources {
     /// When it cannot be read or is larger than [`FILE_BYTES_MAX`].
     pub fn read(&mut self, path: &Path) -> io::Result<Contents> {
         let contents = read(path);
-        self.digests
-            .insert(path.to_owned(), contents.as_ref().ok().map(digest_of));
+        let digest = contents.as_ref().ok().map(|read| sha256(&read.bytes));
+        self.digests.insert(path.to_owned(), digest);
         contents
     }
 
@@ -93,12 +107,6 @@ fn read(path: &Path) -> io::Result<Contents> {
         ));
     }
     Ok(Contents { bytes, mode })
-}
-
-fn digest_of(contents: &Contents) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, &contents.bytes).as_ref());
-    bytes
 }
 
 #[cfg(test)]

@@ -26,8 +26,8 @@ use rustls::{
 use tracing::warn;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
+pub(super) use error::Problem;
 pub use error::TlsError;
-pub(super) use error::{Problem, told};
 
 use super::{
     crl::{RevocationLists, system_time},
@@ -276,9 +276,8 @@ impl Credentials {
     }
 
     fn read_key(&self, sources: &mut Sources) -> Result<PrivateKeyDer<'static>, TlsError> {
-        const READABLE_BY_OTHERS: u32 = 0o007;
         let contents = read(&self.key, sources)?;
-        if contents.mode & READABLE_BY_OTHERS != 0 && !self.allow_loose_key_permissions {
+        if contents.is_open_to_others() && !self.allow_loose_key_permissions {
             return Err(TlsError::new(
                 &self.key,
                 Problem::LoosePermissions(contents.mode & 0o777),
@@ -351,7 +350,7 @@ fn parsed<'a>(der: &'a CertificateDer<'_>, path: &Path) -> Result<X509Certificat
 
 /// When it begins to be good, and from when on it is good no more: its last second is whole part of
 /// its time (RFC 5280 §4.1.2.5).
-fn times(certificate: &X509Certificate<'_>) -> (SystemTime, SystemTime) {
+pub(super) fn times(certificate: &X509Certificate<'_>) -> (SystemTime, SystemTime) {
     let validity = certificate.validity();
     (
         system_time(validity.not_before.timestamp()),

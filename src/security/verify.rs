@@ -6,7 +6,7 @@
 use std::{
     fmt, io,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use rustls::{
@@ -20,8 +20,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::{
     client_use::{ForClientUse, Unfit},
     crl::{ListIndex, RevocationLists, system_time},
-    inspect::escaped,
-    tls::told,
+    inspect::{day_and_time, escaped},
+    tls::times,
 };
 use crate::protocol::Code;
 
@@ -144,13 +144,10 @@ impl ClientVerifier {
     /// when the first of its certificates that is still good has ended. `None` when there is none.
     #[must_use]
     pub fn changes_at(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<SystemTime> {
-        // The last second is whole part of the time (RFC 5280 §4.1.2.5).
-        const LAST_SECOND: Duration = Duration::from_secs(1);
         chain
             .iter()
             .filter_map(|certificate| X509Certificate::from_der(certificate).ok())
-            .map(|(_, certificate)| certificate.validity().not_after.timestamp())
-            .filter_map(|not_after| system_time(not_after).checked_add(LAST_SECOND))
+            .map(|(_, certificate)| times(&certificate).1)
             .filter(|end| *end > now)
             .min()
     }
@@ -278,7 +275,7 @@ fn reason_of_list(fault: &CertRevocationListError) -> String {
 }
 
 fn day(moment: UnixTime) -> String {
-    told(system_time(
+    day_and_time(system_time(
         i64::try_from(moment.as_secs()).unwrap_or(i64::MAX),
     ))
 }

@@ -23,7 +23,7 @@ pub(super) struct Who<'a> {
     pub(super) address: SocketAddr,
 }
 
-/// More attempts of an address than its rate allows. Told once until it is back within it.
+/// More attempts of an address than its rate allows. Told once until it has kept quiet.
 pub(super) fn attempts_refused(address: SocketAddr) {
     warn!(
         target: AUDIT, event = "attempts_refused", address = %address.ip(),

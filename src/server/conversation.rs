@@ -318,21 +318,22 @@ impl Conversation {
             return;
         };
         let reason = *reason;
-        match reason {
+        let is_for_audit = match reason {
             CloseReason::CertificateRevoked
             | CloseReason::CertificateExpired
             | CloseReason::TokenExpired
-            | CloseReason::TooManyErrors => {
-                audit::closed(self.who(), reason, cause.as_deref());
-            }
+            | CloseReason::TooManyErrors => true,
             // What the rules withdrew is told where the rules were taken.
-            CloseReason::PermissionWithdrawn if cause.is_some() => {
-                audit::closed(self.who(), reason, cause.as_deref());
-            }
-            _ => info!(
+            CloseReason::PermissionWithdrawn => cause.is_some(),
+            _ => false,
+        };
+        if is_for_audit {
+            audit::closed(self.who(), reason, cause.as_deref());
+        } else {
+            info!(
                 client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
                 reason = %reason.code(), "closed"
-            ),
+            );
         }
         match self.stage {
             Stage::Admitted(admission) => admission.depart(reason),

@@ -128,12 +128,7 @@ async fn exchange(host: &Host, is_asked: bool) -> Result<(), Fault> {
 
 /// Reads the policy's files again, where that holds up nobody; `None` when nothing has changed.
 async fn read_aside(policy: Arc<Policy>) -> Result<Option<Policy>, Fault> {
-    let reading = spawn_blocking(move || {
-        policy
-            .is_outdated()
-            .then(|| policy.read_again())
-            .transpose()
-    });
+    let reading = spawn_blocking(move || policy.read_again());
     match timeout(READ_TIMEOUT, reading).await {
         Ok(Ok(read)) => read.map_err(|error| Fault::Read(error.to_string())),
         Ok(Err(error)) => Err(Fault::Read(format!("reading the files failed: {error}"))),

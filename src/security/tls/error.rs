@@ -4,9 +4,7 @@ use std::{
     time::SystemTime,
 };
 
-use chrono::{DateTime, SecondsFormat, Utc};
-
-use crate::security::fault_text::Unreadable;
+use crate::security::{fault_text::Unreadable, inspect::day_and_time};
 
 /// A file that TLS needs cannot be used. One line: the file, the fault, the remedy.
 #[derive(Debug)]
@@ -108,7 +106,7 @@ impl fmt::Display for TlsError {
             Problem::ListEnded(next_update) => write!(
                 f,
                 "the revocation list in {path} has expired, its successor was due on {}: get a new one from its CA (the development CA's: `tidings certs renew`)",
-                told(*next_update)
+                day_and_time(*next_update)
             ),
             Problem::SecondList(issuer) => write!(
                 f,
@@ -129,9 +127,4 @@ impl fmt::Display for TlsError {
             ),
         }
     }
-}
-
-/// A moment as people and programs read it.
-pub(in crate::security) fn told(moment: SystemTime) -> String {
-    DateTime::<Utc>::from(moment).to_rfc3339_opts(SecondsFormat::Secs, true)
 }

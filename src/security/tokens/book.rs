@@ -6,16 +6,20 @@
 use std::{collections::HashMap, fmt, path::Path};
 
 use aws_lc_rs::{constant_time, error::Unspecified};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use toml::{Spanned, Value};
 
 use super::{
     NewToken, Origin, Proof, TokenFault, TokenFileError,
     file_error::without_values,
-    secret::{claimed_id, from_hex, hex, is_token_id, sha256},
+    secret::{claimed_id, from_hex, is_token_id},
 };
-use crate::security::Identity;
+use crate::security::{
+    Identity,
+    digest::{hex, sha256},
+    inspect::day_and_time,
+};
 
 const VERSION: i64 = 1;
 
@@ -109,8 +113,8 @@ impl TokenBook {
         let token = self.entries.iter().map(|entry| WrittenToken {
             id: &entry.id,
             identity: entry.identity.as_str(),
-            created: moment_text(entry.created),
-            expires: entry.expires.map(moment_text),
+            created: day_and_time(entry.created),
+            expires: entry.expires.map(day_and_time),
             sha256: hex(&entry.hash),
         });
         let book = WrittenBook {
@@ -309,10 +313,6 @@ fn moment_of(value: &Value) -> Option<DateTime<Utc>> {
         _ => return None,
     };
     moment.ok().map(Into::into)
-}
-
-fn moment_text(moment: DateTime<Utc>) -> String {
-    moment.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]

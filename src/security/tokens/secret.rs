@@ -1,10 +1,8 @@
 use std::fmt;
 
-use aws_lc_rs::{
-    digest::{SHA256, digest},
-    error::Unspecified,
-    rand,
-};
+use aws_lc_rs::{error::Unspecified, rand};
+
+use crate::security::digest::hex;
 
 /// What every token of the book begins with: scanners for leaked secrets find it.
 const PREFIX: &str = "tdg_";
@@ -69,16 +67,6 @@ pub(super) fn claimed_id(token: &str) -> Option<&str> {
     is_token_id(id).then_some(id)
 }
 
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// 32 bytes written as 64 hexadecimal characters.
 pub(super) fn from_hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
@@ -98,6 +86,7 @@ fn is_lower_hex(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::digest::sha256;
 
     #[test]
     fn makes_tokens_of_their_form_and_no_two_alike() {

@@ -16,11 +16,10 @@ use super::{
     Origin, Proof, TokenFault, TokenFileError,
     file_error::json_fault,
     key_set::{self, VerifyingKey},
-    secret::hex,
 };
 use crate::{
     protocol::Code,
-    security::{Identity, access::Narrowing, inspect::escaped},
+    security::{Identity, access::Narrowing, digest::hex, inspect::escaped},
     topic::TopicFilter,
 };
 

@@ -5,7 +5,6 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -115,8 +114,8 @@ impl TokenFile {
     /// Whether every user of this machine can write to it; no where that cannot be told.
     #[must_use]
     pub fn is_writable_by_others(&self) -> bool {
-        const WRITABLE_BY_OTHERS: u32 = 0o002;
-        fs::metadata(&self.path).is_ok_and(|file| file.mode() & WRITABLE_BY_OTHERS != 0)
+        let contents = Sources::default().read(&self.path);
+        contents.is_ok_and(|file| file.is_writable_by_others())
     }
 
     fn take_out<T>(

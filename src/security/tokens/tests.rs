@@ -4,7 +4,10 @@ use jsonwebtoken::Algorithm;
 use proptest::prelude::*;
 
 use super::*;
-use crate::security::tokens::issuer::{Issuer, at, claims, key_set, now};
+use crate::security::{
+    digest::{hex, sha256},
+    tokens::issuer::{Issuer, at, claims, key_set, now},
+};
 
 fn identity(name: &str) -> Identity {
     Identity::parse(name).unwrap()
@@ -179,7 +182,7 @@ fn judges_a_listed_token_again() {
     let bobs = rewritten("alice", "bob");
     let fault = again(&bobs, now()).unwrap_err();
     assert_eq!(fault.code, Code::TokenIdentityMismatch);
-    let hash = secret::hex(&secret::sha256(token.secret().as_bytes()));
+    let hash = hex(&sha256(token.secret().as_bytes()));
     let replaced = rewritten(&hash, &"0".repeat(64));
     assert_eq!(
         again(&replaced, now()).unwrap_err().code,
@@ -235,12 +238,8 @@ fn shows_no_secret() {
     let stolen = policy.prove(Some(token.secret()), &identity("bob"), now());
     let shown = format!("{policy:?} {proof:?} {stolen:?}");
     assert!(shown.contains(token.id()), "{shown}");
-    let hash = secret::sha256(token.secret().as_bytes());
-    for hidden in [
-        &token.secret()[17..],
-        &secret::hex(&hash),
-        &format!("{hash:?}"),
-    ] {
+    let hash = sha256(token.secret().as_bytes());
+    for hidden in [&token.secret()[17..], &hex(&hash), &format!("{hash:?}")] {
         assert!(!shown.contains(hidden), "{shown}");
     }
 }

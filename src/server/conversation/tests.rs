@@ -18,7 +18,7 @@ use crate::{
     broker::{Limits, OutboxLimits, Registry},
     protocol::Frame,
     security::{
-        Credentials, PolicyFiles, ServerTlsFiles, TlsVersion,
+        PolicyFiles,
         access::AccessRules,
         issue::{CertificateFolder, Validity},
     },
@@ -41,21 +41,7 @@ static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let certificates = CertificateFolder::new(folder.path());
     certificates.init(Validity::default()).unwrap();
-    let files = PolicyFiles {
-        tls: ServerTlsFiles {
-            credentials: Credentials {
-                ca: certificates.ca(),
-                certificate: certificates.certificate("server"),
-                key: certificates.key("server"),
-                allow_loose_key_permissions: false,
-            },
-            oldest: TlsVersion::default(),
-            crls: Vec::new(),
-        },
-        access: None,
-        tokens: None,
-        token_keys: None,
-    };
+    let files = PolicyFiles::of_certificates(&certificates);
     Arc::new(Policy::read(files).unwrap())
 });
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::security::{
-    Credentials, PolicyFiles, ServerTlsFiles, TlsVersion,
+    PolicyFiles,
     issue::{CertificateFolder, CertificateRequest, Validity},
     tokens::TokenFile,
 };
@@ -57,21 +57,9 @@ impl Site {
 
     fn policy(&self) -> Arc<Policy> {
         let certificates = CertificateFolder::new(self.folder.path());
-        let files = PolicyFiles {
-            tls: ServerTlsFiles {
-                credentials: Credentials {
-                    ca: certificates.ca(),
-                    certificate: certificates.certificate("server"),
-                    key: certificates.key("server"),
-                    allow_loose_key_permissions: false,
-                },
-                oldest: TlsVersion::default(),
-                crls: vec![certificates.crl()],
-            },
-            access: None,
-            tokens: Some(self.path("tokens.toml")),
-            token_keys: None,
-        };
+        let mut files = PolicyFiles::of_certificates(&certificates);
+        files.tls.crls.push(certificates.crl());
+        files.tokens = Some(self.path("tokens.toml"));
         Arc::new(Policy::read(files).unwrap())
     }
 
@@ -174,7 +162,7 @@ async fn another_policy_takes_the_place_where_it_takes_the_token_that_it_stands_
 
     fs::write(site.path("ca.crt"), other_authority()).unwrap();
     fs::write(site.path("ca.crl"), "").unwrap();
-    assert!(first.is_outdated() && first.read_again().is_err());
+    assert!(first.read_again().is_err());
     assert_eq!(site.review(&mut site.standing(&first), &first, now), None);
 }
 

@@ -1,6 +1,6 @@
 use std::{
     fs::Permissions,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     thread,
 };
 
