@@ -50,9 +50,11 @@ enum Basis {
     },
 }
 
-/// By the lines of the rules that match, where these name no client: the same for all whom they
-/// match. There are as many as the rules make kinds of clients.
-type SharedPermissions = Mutex<HashMap<Vec<usize>, Arc<Permissions>>>;
+/// By which rules match, where these name no client: the same for all whom they match. There are as
+/// many as the rules make kinds of clients.
+///
+/// The key is each rule's place in the list. Its line would not do: one line can hold several rules.
+type SharedPermissions = Mutex<HashMap<Box<[usize]>, Arc<Permissions>>>;
 
 impl AccessRules {
     /// The rules where no file is given: everybody may do everything.
@@ -99,28 +101,44 @@ impl AccessRules {
         identity: &Identity,
         client_id: ClientId,
     ) -> Result<Arc<Permissions>, Denial> {
-        match &self.0 {
-            Basis::Open(permissions) => Ok(Arc::clone(permissions)),
-            Basis::File { rules, shared, .. } => {
-                let rules: Vec<&Rule> = matching(rules, identity).collect();
-                let combine = || combine(&rules, &Subject::new(identity, client_id)).map(Arc::new);
-                if rules.is_empty() || rules.iter().any(|rule| rule.names_client()) {
-                    return combine();
+        self.look_up(identity, client_id).1
+    }
+
+    /// The one way from an identity to its permissions, with the rules that they come from.
+    fn look_up(
+        &self,
+        identity: &Identity,
+        client_id: ClientId,
+    ) -> (Vec<&Rule>, Result<Arc<Permissions>, Denial>) {
+        let (rules, shared) = match &self.0 {
+            Basis::Open(permissions) => return (Vec::new(), Ok(Arc::clone(permissions))),
+            Basis::File { rules, shared, .. } => (rules, shared),
+        };
+        let is_match = |index: &usize| rules[*index].is_about(identity);
+        let indices: Box<[usize]> = (0..rules.len()).filter(is_match).collect();
+        let rules: Vec<&Rule> = indices.iter().map(|index| &rules[*index]).collect();
+        let combine = || combine(&rules, &Subject::new(identity, client_id)).map(Arc::new);
+        let permissions = if rules.is_empty() || rules.iter().any(|rule| rule.names_client()) {
+            combine()
+        } else {
+            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            match shared.entry(indices) {
+                Entry::Occupied(known) => Ok(Arc::clone(known.get())),
+                Entry::Vacant(place) => {
+                    combine().map(|permissions| Arc::clone(place.insert(permissions)))
                 }
-                let lines = rules.iter().map(|rule| rule.line).collect();
-                let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(match shared.entry(lines) {
-                    Entry::Occupied(known) => Arc::clone(known.get()),
-                    Entry::Vacant(place) => Arc::clone(place.insert(combine()?)),
-                })
             }
-        }
+        };
+        (rules, permissions)
     }
 
     /// How many rules there are; 0 where no file is given.
     #[must_use]
     pub fn rule_count(&self) -> usize {
-        self.rules().len()
+        match &self.0 {
+            Basis::Open(_) => 0,
+            Basis::File { rules, .. } => rules.len(),
+        }
     }
 
     /// Whether everybody may do everything, as no file is given.
@@ -128,18 +146,6 @@ impl AccessRules {
     pub fn is_open(&self) -> bool {
         matches!(self.0, Basis::Open(_))
     }
-
-    fn rules(&self) -> &[Rule] {
-        match &self.0 {
-            Basis::Open(_) => &[],
-            Basis::File { rules, .. } => rules,
-        }
-    }
-}
-
-/// The rules of which a pattern matches the identity, in the order of the file.
-fn matching<'a>(rules: &'a [Rule], identity: &'a Identity) -> impl Iterator<Item = &'a Rule> {
-    rules.iter().filter(|rule| rule.is_about(identity))
 }
 
 fn combine(rules: &[&Rule], subject: &Subject<'_>) -> Result<Permissions, Denial> {

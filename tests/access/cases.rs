@@ -47,7 +47,10 @@ const IDENTITY_PATTERNS: &[&str] = &[
     "nobody",
 ];
 
-/// Levels of filters in rules.
+/// Levels of filters in rules that are the same for every client.
+const PLAIN_LEVELS: &[&str] = &["a", "a", "b", "c", "+", "+"];
+
+/// Levels of filters in other rules.
 const TEMPLATE_LEVELS: &[&str] = &[
     "a",
     "a",
@@ -207,10 +210,10 @@ impl Case {
     pub(crate) fn file(&self) -> String {
         let rng = &mut Rng::with_seed(self.layout.unwrap_or_default());
         let is_plain = self.layout.is_none();
-        let mut text = String::new();
-        for rule in &self.rules {
-            write_rule(rng, is_plain, rule, &mut text);
-        }
+        let mut text = match is_plain || rng.bool() {
+            true => with_headers(rng, is_plain, &self.rules),
+            false => inline(rng, &self.rules),
+        };
         if !is_plain && rng.u8(..4) == 0 {
             text = text.replace('\n', "\r\n");
         }
@@ -300,24 +303,26 @@ fn rule(rng: &mut Rng, clients: &[Visitor]) -> Rule {
     if rng.bool() {
         identity.push(pick(rng, clients).identity);
     }
+    // The broker keeps what does not name the client, and so treats such rules apart.
+    let from = pick(rng, &[PLAIN_LEVELS, TEMPLATE_LEVELS]);
     Rule {
         identity,
-        publish: filters(rng, 3, false),
-        subscribe: filters(rng, 4, false),
-        deny_publish: filters(rng, 1, true),
-        deny_subscribe: filters(rng, 2, true),
+        publish: filters(rng, from, 3, false),
+        subscribe: filters(rng, from, 4, false),
+        deny_publish: filters(rng, from, 1, true),
+        deny_subscribe: filters(rng, from, 2, true),
         presence: pick(rng, &[None, None, None, None, Some(true), Some(false)]),
     }
 }
 
-fn filters(rng: &mut Rng, len_max: usize, is_deny: bool) -> Vec<String> {
+fn filters(rng: &mut Rng, from: &[&str], len_max: usize, is_deny: bool) -> Vec<String> {
     let mut filters = Vec::new();
     for _ in 0..rng.usize(..=len_max) {
         let filter = match rng.u8(..24) {
             0 if is_deny => "$x/#".to_owned(),
             0..=3 if !is_deny => "#".to_owned(),
-            1 => "{identity}/{identity}".to_owned(),
-            _ => levels(rng, TEMPLATE_LEVELS, 3, true),
+            1 if from == TEMPLATE_LEVELS => "{identity}/{identity}".to_owned(),
+            _ => levels(rng, from, 3, true),
         };
         if rng.u8(..4) == 0 {
             filters.extend(split(rng, &filter));
@@ -392,18 +397,52 @@ fn varied(rng: &mut Rng, filter: &str) -> String {
     levels.join("/")
 }
 
-fn write_rule(rng: &mut Rng, is_plain: bool, rule: &Rule, text: &mut String) {
-    if is_plain {
-        text.push_str("[[rule]]\n");
-    } else {
-        let headers = [
-            "[[rule]]\n",
-            "\n# a rule = { none }\n[[ rule ]] # [[rule]]\n",
-            "  [[rule]]\n\n",
-            "[[\"rule\"]]\n",
-        ];
-        text.push_str(pick(rng, &headers));
+/// Each rule below a header of its own.
+fn with_headers(rng: &mut Rng, is_plain: bool, rules: &[Rule]) -> String {
+    let mut text = String::new();
+    for rule in rules {
+        let headers = match is_plain {
+            true => &["[[rule]]\n"][..],
+            false => &[
+                "[[rule]]\n",
+                "\n# a rule = { none }\n[[ rule ]] # [[rule]]\n",
+                "  [[rule]]\n\n",
+                "[[\"rule\"]]\n",
+            ],
+        };
+        text.push_str(pick(rng, headers));
+        for (key, value) in entries(rng, is_plain, rule) {
+            let assignment = match (is_plain, rng.u8(..8)) {
+                (false, 0) => format!("{key}={value} # {key} = []\n"),
+                (false, 1) => format!("\t\"{key}\"\t=\t{value}\t\n\n"),
+                _ => format!("{key} = {value}\n"),
+            };
+            text.push_str(&assignment);
+        }
     }
+    text
+}
+
+/// All rules as one value: mostly several on a line.
+fn inline(rng: &mut Rng, rules: &[Rule]) -> String {
+    let mut tables = Vec::new();
+    for rule in rules {
+        let entries = entries(rng, false, rule);
+        let entries = entries.into_iter().map(|(key, value)| match rng.u8(..4) {
+            0 => format!("\"{key}\"={value}"),
+            _ => format!("{key} = {value}"),
+        });
+        tables.push(format!("{{ {} }}", entries.collect::<Vec<_>>().join(", ")));
+    }
+    let key = pick(rng, &["rule", "\"rule\"", "'rule'"]);
+    let (between, end) = pick(
+        rng,
+        &[(",", ""), (", ", ""), (",\n\t", "\n"), (", # ]\n", ",\n")],
+    );
+    format!("{key} = [{}{end}]\n", tables.join(between))
+}
+
+fn entries(rng: &mut Rng, is_plain: bool, rule: &Rule) -> Vec<(&'static str, String)> {
     let lists = [
         ("identity", &rule.identity),
         ("publish", &rule.publish),
@@ -424,14 +463,7 @@ fn write_rule(rng: &mut Rng, is_plain: bool, rule: &Rule, text: &mut String) {
     if !is_plain {
         rng.shuffle(&mut entries);
     }
-    for (key, value) in entries {
-        let assignment = match (is_plain, rng.u8(..8)) {
-            (false, 0) => format!("{key}={value} # {key} = []\n"),
-            (false, 1) => format!("\t\"{key}\"\t=\t{value}\t\n\n"),
-            _ => format!("{key} = {value}\n"),
-        };
-        text.push_str(&assignment);
-    }
+    entries
 }
 
 fn list_text(rng: &mut Rng, is_plain: bool, list: &[String]) -> String {

@@ -73,6 +73,24 @@ fn what_no_rule_allows_is_denied_and_the_connection_goes_on() {
 }
 
 #[test]
+fn rules_on_one_line_do_not_lend_each_other_their_rights() {
+    let folder = PolicyFolder::with_rules(
+        r##"rule = [{identity=["alice"],publish=["secret/#"],subscribe=["secret/#"]},{identity=["bob"],publish=["open/#"]}]"##,
+    );
+    let broker = Broker::with_rules(&folder, &[]);
+    let mut alice = broker.deaf_client("alice");
+    alice.send(&publish_ref("secret/x", "1", "a"));
+    alice.expect("published");
+    let mut bob = broker.deaf_client("bob");
+    bob.send(&publish_ref("secret/x", "1", "b"));
+    assert_eq!(bob.expect("error").text_of("code"), "publish_denied");
+    bob.send(&subscribe("secret/#"));
+    assert_eq!(bob.expect("error").text_of("code"), "subscribe_denied");
+    bob.send(&publish_ref("open/x", "1", "c"));
+    bob.expect("published");
+}
+
+#[test]
 fn what_is_denied_is_withheld_from_a_wider_subscription() {
     let folder = plant();
     let broker = Broker::with_rules(&folder, &[]);

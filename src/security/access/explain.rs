@@ -1,7 +1,7 @@
 //! Tells for people what the rules come to: `tidings explain`.
 //!
 //! Owns the words, and which rules are named in them. The verdict is that of the same
-//! [`Permissions`] that the broker asks.
+//! [`Permissions`] that the broker asks, looked up the same way.
 
 use std::fmt::{self, Display};
 
@@ -9,7 +9,6 @@ use super::{
     AccessRules, Basis, Denial, Permissions,
     coverage::{helps_to_cover, overlap},
     file::Rule,
-    matching,
     permissions::Clause,
 };
 use crate::{
@@ -53,10 +52,10 @@ impl AccessRules {
         client_id: Option<ClientId>,
         action: &Action,
     ) -> Explanation {
-        let rules: Vec<&Rule> = matching(self.rules(), identity).collect();
         let client = client_id.unwrap_or_else(ClientId::fresh);
+        let (rules, permissions) = self.look_up(identity, client);
         let (verdict, mut facts) =
-            match self.permissions(identity, client) {
+            match permissions {
                 Ok(permissions) => self.judged(&permissions, &rules, action),
                 Err(denial) => {
                     let mut facts = vec![refusal(&denial)];

@@ -83,6 +83,21 @@ fn all_rules_that_match_apply_together() {
 }
 
 #[test]
+fn rules_on_one_line_are_as_separate_as_on_several() {
+    let one_line = r#"rule = [{identity=["alice"],publish=["secret/#"]},{identity=["bob"],publish=["open/#"]}]"#;
+    let rules = rules(one_line);
+    let alice = permissions_of(&rules, "alice").unwrap();
+    let bob = permissions_of(&rules, "bob").unwrap();
+    assert!(may_publish(&alice, "secret/x") && !may_publish(&alice, "open/x"));
+    assert!(may_publish(&bob, "open/x") && !may_publish(&bob, "secret/x"));
+    let again = permissions_of(&rules, "alice").unwrap();
+    assert!(
+        Arc::ptr_eq(&alice, &again),
+        "those that match the same share"
+    );
+}
+
+#[test]
 fn deny_wins_and_is_withheld_from_what_is_wider() {
     let laptop = permissions_of(&rules(PLANT), "laptop-1").unwrap();
     assert!(!may_publish(&laptop, "plant/audit") && !may_publish(&laptop, "plant/audit/x"));
