@@ -5,6 +5,7 @@
 //!
 //! | floor | room | what it is for |
 //! |---|---|---|
+//! | 0 | `clock` | the time of day |
 //! | 1 | [`protocol`] | what is said on the wire |
 //! | 1 | [`topic`] | topics, filters, and which matches which |
 //! | 2 | [`security`] | TLS, identities, access rules, tokens, revocation, making certificates |
@@ -15,6 +16,8 @@
 //! | 6 | [`cli`] | the commands |
 //!
 //! `docs/architecture.md` tells the whole, with its invariants.
+
+mod clock;
 
 pub mod broker;
 pub mod cli;

@@ -16,11 +16,12 @@ use rustls::{
     client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{
-        CertificateDer, PrivateKeyDer,
+        CertificateDer, PrivateKeyDer, UnixTime,
         pem::{self, PemObject},
     },
     server::NoServerSessionStorage,
     sign::CertifiedKey,
+    time_provider::TimeProvider,
     version::{TLS12, TLS13},
 };
 use tracing::warn;
@@ -33,9 +34,10 @@ use super::{
     crl::{RevocationLists, system_time},
     deadline::Deadline,
     fault_text::GARBLED,
+    handshake_text::certificate_fault,
     inspect::escaped,
     source::{Contents, Sources},
-    verify::ClientVerifier,
+    verify::{ClientVerifier, unix_time},
 };
 
 /// The files that one side of a connection proves itself and the other side with.
@@ -79,6 +81,8 @@ pub struct ServerTlsFiles {
     pub credentials: Credentials,
     /// The oldest version that clients may speak.
     pub oldest: TlsVersion,
+    /// Bytes of content in a record that the server sends: from 512 to 16,384.
+    pub record_bytes_max: usize,
     /// PEM or DER: the revocation lists of those authorities. Without any, nobody is revoked; with
     /// one, every authority that a client's chain passes needs its own.
     pub crls: Vec<PathBuf>,
@@ -109,6 +113,7 @@ impl ServerTls {
         let ServerTlsFiles {
             credentials,
             oldest,
+            record_bytes_max,
             crls,
         } = files;
         let provider = provider();
@@ -127,7 +132,7 @@ impl ServerTls {
         deadlines.extend(lists.deadlines.iter().cloned());
         let clients = ClientVerifier::new(authorities.roots, lists, Arc::clone(&provider))
             .map_err(|error| TlsError::unusable(&credentials.ca, error))?;
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_details(provider, Arc::new(Clock))
             .with_protocol_versions(oldest.and_newer())
             .map_err(|error| credentials.unusable(&error))?
             .with_client_cert_verifier(clients.of_handshakes())
@@ -137,6 +142,8 @@ impl ServerTls {
         // so a client revoked since then would still get in (CVE-2025-23419 is of this kind).
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // rustls counts the header of a record.
+        config.max_fragment_size = Some(record_bytes_max + 5);
         Ok(Self {
             config: Arc::new(config),
             clients,
@@ -156,7 +163,7 @@ pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError
     let mut sources = Sources::default();
     let authorities = credentials.authorities(&mut sources)?;
     let (chain, key) = credentials.chain_and_key(&provider, &mut sources)?;
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_details(provider, Arc::new(Clock))
         .with_protocol_versions(TlsVersion::V1_2.and_newer())
         .map_err(|error| credentials.unusable(&error))?
         .with_root_certificates(authorities.roots)
@@ -169,6 +176,16 @@ pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError
 /// aws-lc-rs with X25519MLKEM768 first among the key exchanges.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The machine's clock. That of rustls panics when it stands before 1970.
+#[derive(Debug)]
+struct Clock;
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(unix_time(SystemTime::now()))
+    }
 }
 
 impl Credentials {
@@ -232,7 +249,7 @@ impl Credentials {
         let signing_key = provider
             .key_provider
             .load_private_key(key.clone_key())
-            .map_err(|error| TlsError::unusable(&self.key, error))?;
+            .map_err(|_| TlsError::new(&self.key, Problem::KeyKind))?;
         match CertifiedKey::new(chain.clone(), signing_key).keys_match() {
             Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => Err(
                 TlsError::new(&self.key, Problem::Mismatch(self.certificate.clone())),
@@ -283,6 +300,9 @@ impl Credentials {
                 Problem::LoosePermissions(contents.mode & 0o777),
             ));
         }
+        if is_encrypted(&contents.bytes) {
+            return Err(TlsError::new(&self.key, Problem::EncryptedKey));
+        }
         PrivateKeyDer::from_pem_slice(&contents.bytes).map_err(|error| match error {
             pem::Error::NoItemsFound => TlsError::new(&self.key, Problem::NoKey),
             _ => TlsError::new(&self.key, Problem::Garbled),
@@ -290,8 +310,27 @@ impl Credentials {
     }
 
     fn unusable(&self, error: &rustls::Error) -> TlsError {
-        TlsError::unusable(&self.certificate, error)
+        let fault = match error {
+            rustls::Error::InvalidCertificate(fault) => certificate_fault(fault),
+            _ => None,
+        };
+        match fault {
+            Some(fault) => {
+                TlsError::unusable(&self.certificate, format!("the certificate {fault}"))
+            }
+            None => TlsError::unusable(&self.certificate, error),
+        }
     }
+}
+
+/// Whether a PEM file has a key with a password, as PKCS#8 or in OpenSSL's older way.
+fn is_encrypted(pem: &[u8]) -> bool {
+    [
+        &b"BEGIN ENCRYPTED PRIVATE KEY"[..],
+        b"Proc-Type: 4,ENCRYPTED",
+    ]
+    .iter()
+    .any(|mark| memchr::memmem::find(pem, mark).is_some())
 }
 
 fn read(path: &Path, sources: &mut Sources) -> Result<Contents, TlsError> {

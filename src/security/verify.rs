@@ -3,11 +3,7 @@
 //! Owns the one verifier that both use, and the words in which a refusal is told. Knows nothing of
 //! connections or of what comes of a verdict.
 
-use std::{
-    fmt, io,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, io, sync::Arc, time::SystemTime};
 
 use rustls::{
     CertRevocationListError, CertificateError, Error, RootCertStore,
@@ -20,10 +16,11 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::{
     client_use::{ForClientUse, Unfit},
     crl::{ListIndex, RevocationLists, system_time},
+    handshake_text::{KEY_KINDS, certificate_fault, handshake_fault},
     inspect::{day_and_time, escaped},
     tls::times,
 };
-use crate::protocol::Code;
+use crate::{clock, protocol::Code};
 
 /// Judges client certificates just as the handshake does: it is the same verifier.
 #[derive(Clone)]
@@ -211,10 +208,12 @@ fn tls_error(error: &io::Error) -> Option<&Error> {
 /// Of what is neither revoked nor expired.
 fn reason_of(error: &Error) -> String {
     match error {
-        Error::NoCertificatesPresented => "the client showed no certificate".to_owned(),
+        Error::NoCertificatesPresented => format!(
+            "the client showed no certificate: it has none, or its key is of a kind that is not taken here ({KEY_KINDS})"
+        ),
         Error::InvalidCertificate(fault) => reason_of_certificate(fault),
         Error::InvalidCertRevocationList(fault) => reason_of_list(fault),
-        other => escaped(&other.to_string()),
+        other => handshake_fault(other).unwrap_or_else(|| escaped(&other.to_string())),
     }
 }
 
@@ -224,9 +223,13 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
         CertificateError::NotValidYet => {
             "the client's certificate, or one in its chain, is not valid yet".to_owned()
         }
-        CertificateError::NotValidYetContext { not_before, .. } => format!(
-            "the client's certificate, or one in its chain, is not valid before {}",
-            day(*not_before)
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "the client's certificate, or one in its chain, is not valid before {}{}",
+            day(*not_before),
+            match time.as_secs() {
+                0 => ": this machine's clock stands before 1970, set it",
+                _ => "",
+            }
         ),
         CertificateError::UnknownIssuer => {
             "the client's certificate is not from a CA that is trusted here".to_owned()
@@ -255,7 +258,10 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
             day(*next_update)
         ),
         CertificateError::Other(other) if other.0.is::<Unfit>() => other.to_string(),
-        other => format!("the client's certificate cannot be used: {other}"),
+        other => match certificate_fault(other) {
+            Some(fault) => format!("the client's certificate, or one in its chain, {fault}"),
+            None => format!("the client's certificate cannot be used: {other}"),
+        },
     };
     escaped(&text)
 }
@@ -281,6 +287,6 @@ fn day(moment: UnixTime) -> String {
 }
 
 /// A clock before 1970 makes every certificate not yet valid, which is the safe answer.
-fn unix_time(moment: SystemTime) -> UnixTime {
-    UnixTime::since_unix_epoch(moment.duration_since(UNIX_EPOCH).unwrap_or_default())
+pub(super) fn unix_time(moment: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(clock::since_1970(moment))
 }

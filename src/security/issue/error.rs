@@ -2,7 +2,7 @@ use std::{io, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use crate::security::inspect::InspectError;
+use crate::security::{IdentityError, inspect::InspectError};
 
 /// Why a certificate was not made. One line each: what is wrong with which file, and what helps.
 ///
@@ -160,7 +160,9 @@ pub enum IssueError {
     #[error("a server's certificate needs the names that clients call it by: give --dns or --ip")]
     ServerWithoutName,
     /// Years outside what a certificate can hold, or an end before the beginning.
-    #[error("a certificate cannot be valid from {not_before} to {not_after}: give other times")]
+    #[error(
+        "a certificate cannot be valid from {not_before} to {not_after}: give times from 1970 to 9999, and check this machine's clock"
+    )]
     Validity {
         /// The beginning.
         not_before: DateTime<Utc>,
@@ -310,6 +312,9 @@ pub enum NameError {
     /// Control characters, and others that do not show.
     #[error("a certificate's name has only characters that can be seen: give another")]
     Unprintable,
+    /// No client can be called so.
+    #[error("the broker would not take that name for an identity: {0}; give another")]
+    NoIdentity(#[from] IdentityError),
     /// `ca`
     #[error("`ca` names the CA itself: give another name")]
     Reserved,
