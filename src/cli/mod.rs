@@ -12,6 +12,7 @@ mod explain;
 mod log;
 mod publish;
 mod reference;
+mod say;
 mod serve;
 mod subscribe;
 mod token;
