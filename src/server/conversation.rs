@@ -472,7 +472,9 @@ impl Conversation {
         self.answer(&ServerEvent::Error(ErrorContent::new(
             fault, event, reference,
         )));
-        if self.allowance.lock().count_error(Instant::now()) {
+        // A certificate without its token is not to use up what is the identity's. Before
+        // authentication the answers of each connection are bounded, and so are its errors.
+        if self.is_authenticated() && self.allowance.lock().count_error(Instant::now()) {
             return ControlFlow::Break(CloseReason::TooManyErrors.into());
         }
         let (count, limit) = match code {
