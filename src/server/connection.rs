@@ -247,6 +247,10 @@ async fn converse(link: &mut Link, conversation: &mut Conversation, host: &Host)
             },
             Wake::Ended(end) => {
                 conversation.note_end(&end);
+                // Only an orderly end tells that nothing of the line is missing on the way.
+                if end.is_ok() && lines.is_within_line() {
+                    conversation.reject_unfinished_line();
+                }
                 return CloseReason::ConnectionLost.into();
             }
             Wake::Closed(reason) => return reason.into(),

@@ -447,6 +447,18 @@ impl Conversation {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// The client has ended the stream in order, within a line: it is not carried out, and it is told.
+    pub(super) fn reject_unfinished_line(&mut self) {
+        let reason = "the stream ended before the line did: it needs a line feed at its end";
+        self.begin_lines();
+        // Whether it was an error too many changes nothing any more.
+        let _ = self.reject(Rejected {
+            fault: Fault::new(Code::MalformedEvent, reason),
+            event: None,
+            reference: None,
+        });
+    }
+
     fn reject_long_line(&mut self) -> ControlFlow<Farewell> {
         self.reject(Rejected {
             fault: Fault::new(

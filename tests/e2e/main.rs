@@ -21,6 +21,7 @@ mod audit;
 mod cli;
 mod delivery;
 mod dev;
+mod endings;
 mod hostile;
 mod limits;
 mod presence;
