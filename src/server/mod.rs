@@ -126,7 +126,7 @@ impl Server {
         let mut addresses = Vec::with_capacity(settings.listen.len());
         for &address in &settings.listen {
             let bind_error = |cause| ServerError::Bind { address, cause };
-            let listener = listener::bind(address).map_err(bind_error)?;
+            let listener = listener::bind(address, &settings.listen).map_err(bind_error)?;
             addresses.push(listener.local_addr().map_err(bind_error)?);
             listeners.push(listener);
         }
