@@ -12,6 +12,7 @@ mod attempts;
 mod audit;
 mod connection;
 mod conversation;
+mod handshake;
 mod link;
 mod listener;
 mod rate;
@@ -54,7 +55,7 @@ pub struct Settings {
     pub connection: ConnectionSettings,
     /// Sockets at once, those that are not admitted yet included.
     pub sockets_max: usize,
-    /// Handshakes worked on at once; 0 = no limit.
+    /// Handshakes begun at once, and as many that go on; 0 = no limit.
     pub handshakes_max: usize,
     /// Connection attempts of one address in a minute; 0 = no limit.
     pub attempts_per_address_per_minute: u32,

@@ -99,6 +99,46 @@ fn heavy_acceptance_4_silent_connections_delay_nobody_and_are_closed_at_the_dead
     assert_eq!(list_of(&good.fence()), [""; 0]);
 }
 
+/// A place among the handshakes is for work: who holds up a handshake that has begun has none.
+#[test]
+fn peers_that_fall_silent_after_their_hello_delay_nobody() {
+    let broker = Broker::with(&["--max-handshakes", "2", "--handshake-timeout", "1h"]);
+    let hello = client_hello(&broker);
+    let begun = [(); 2].map(|()| {
+        let mut tcp = broker.tcp();
+        tcp.write_all(&hello).unwrap();
+        tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+        tcp.read_exact(&mut [0; 1]).unwrap();
+        tcp
+    });
+    broker.client("good");
+    for mut tcp in begun {
+        tcp.set_nonblocking(true).unwrap();
+        let mut rest = Vec::new();
+        let still_open = tcp.read_to_end(&mut rest).unwrap_err();
+        assert_eq!(still_open.kind(), io::ErrorKind::WouldBlock);
+    }
+}
+
+/// Not collected up to the 64 KiB that a message of TLS may have.
+#[test]
+fn a_hello_without_end_is_refused_at_16_kib() {
+    let broker = Broker::with(&["--handshake-timeout", "1h"]);
+    let witness = Witness::start(&broker);
+    let mut tcp = broker.tcp();
+    // One record, and the beginning of the next, of a ClientHello that claims 65,000 bytes.
+    let mut bytes = b"\x16\x03\x01\x40\x00\x01\x00\xfd\xe8".to_vec();
+    bytes.resize(5 + 16 * 1024, 0);
+    bytes.extend(b"\x16\x03\x01\x40\x00");
+    tcp.write_all(&bytes).unwrap();
+    wait_closed(&tcp, Instant::now() + DEADLINE);
+    let logged = broker
+        .log()
+        .wait_for("the ClientHello has more than 16 KiB");
+    assert!(logged.contains("TLS refused"), "{logged}");
+    witness.finish();
+}
+
 /// Sends 100 MB that hold no newline, and says how much memory that cost.
 fn flood_with_a_line_without_end(broker: &Broker, client: &mut Client) -> u64 {
     let (before, _) = broker.memory_kib();
