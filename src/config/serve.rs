@@ -196,7 +196,7 @@ pub struct ServeFlags {
     )]
     pub max_connections_per_identity: usize,
 
-    /// Clients at once from the same IP address [0 = no limit].
+    /// Clients at once from the same IP address (IPv6: the same /64) [0 = no limit].
     #[arg(
         long,
         env = "TIDINGS_MAX_CONNECTIONS_PER_ADDRESS",

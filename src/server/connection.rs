@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     ops::ControlFlow,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -20,8 +20,8 @@ use tracing::debug;
 use super::{
     Settings,
     allowances::{Allowances, SharedAllowance},
-    attempts::{Attempt, Attempts},
-    audit,
+    attempts::Attempts,
+    audit::Audit,
     conversation::{Arrival, Conversation, Farewell, last_line},
     handshake::Handshakes,
     link::{Link, Wake},
@@ -61,16 +61,23 @@ pub(super) struct Host {
     registry: Registry,
     attempts: Attempts,
     allowances: Allowances,
+    audit: Arc<Audit>,
     sockets: Arc<Semaphore>,
     handshakes: Handshakes,
 }
 
 impl Host {
-    pub(super) fn new(settings: Settings, policy: Policy, registry: Registry) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        policy: Policy,
+        registry: Registry,
+        audit: Arc<Audit>,
+    ) -> Self {
         Self {
             policy: ArcSwap::from_pointee(policy),
             attempts: Attempts::new(settings.attempts_per_address_per_minute),
             allowances: Allowances::default(),
+            audit,
             sockets: Arc::new(Semaphore::new(settings.sockets_max)),
             handshakes: Handshakes::new(
                 settings.handshakes_max,
@@ -99,9 +106,12 @@ impl Host {
         &self.registry
     }
 
-    /// Whether one more connection of an address is looked at.
-    pub(super) fn judge_attempt(&self, address: IpAddr, now: Instant) -> Attempt {
-        self.attempts.judge(address, now)
+    pub(super) const fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+
+    pub(super) const fn audit(&self) -> &Arc<Audit> {
+        &self.audit
     }
 
     fn allowance(&self, identity: &Identity) -> SharedAllowance {
@@ -132,7 +142,8 @@ pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
             return;
         }
         Err(error) => {
-            audit::tls_refused(address, &tls_refusal(&error), refusal_code(&error));
+            host.audit
+                .tls_refused(address, &tls_refusal(&error), refusal_code(&error));
             return;
         }
     };
@@ -166,6 +177,7 @@ async fn meet(
         allowance: host.allowance(&identity),
         identity,
         address,
+        audit: Arc::clone(&host.audit),
     };
     let mut conversation = Conversation::begin(
         admission,
@@ -198,7 +210,7 @@ async fn refuse(
     refusal: Refusal,
     host: &Host,
 ) {
-    audit::connection_refused(address, identity, &refusal);
+    host.audit.connection_refused(address, identity, &refusal);
     let fault = Fault::from(refusal);
     let refused = ServerEvent::ConnectionRefused(Refused::new(fault.code, fault.reason));
     let mut wire = Wire::new(tls);

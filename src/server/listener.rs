@@ -13,11 +13,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::{
-    attempts::Attempt,
-    audit,
-    connection::{self, Host},
-};
+use super::connection::{self, Host};
+use crate::security::{Network, canonical};
 
 /// Connections that the kernel holds until they are accepted. A fleet that reconnects at once comes
 /// in thousands; the kernel caps it at `net.core.somaxconn`.
@@ -69,11 +66,10 @@ pub(super) async fn accept_loop(listener: TcpListener, host: Arc<Host>, connecti
         match listener.accept().await {
             Ok((tcp, address)) => {
                 backoff.reset();
-                if let Attempt::Refused { first } = host.judge_attempt(address.ip(), Instant::now())
-                {
-                    if first {
-                        audit::attempts_refused(address);
-                    }
+                let address = canonical(address);
+                let network = Network::from(address.ip());
+                if !host.attempts().is_taken(network, Instant::now()) {
+                    host.audit().attempt_refused(network);
                     continue;
                 }
                 if let Err(error) = set_options(&tcp) {

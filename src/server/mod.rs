@@ -17,6 +17,7 @@ mod link;
 mod listener;
 mod rate;
 mod reload;
+mod repeats;
 mod shutdown;
 mod standing;
 mod systemd;
@@ -28,6 +29,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+pub use audit::AUDIT_TARGET;
 pub use reload::Reload;
 pub use shutdown::Shutdown;
 
@@ -36,6 +38,7 @@ use crate::{
     protocol::{ServerId, server_event::ConnectionLimits},
     security::{IdentitySource, Policy, access::ClientLimits},
 };
+use audit::Audit;
 use connection::Host;
 
 /// All that a server is run with, checked and ready.
@@ -158,6 +161,19 @@ impl Server {
     ///
     /// [`ServerError::CoreTaskEnded`] when the broker cannot go on.
     pub async fn run(self, shutdown: Shutdown, reload: Reload) -> Result<(), ServerError> {
+        let audit = Arc::default();
+        let outcome = self.serve(shutdown, reload, Arc::clone(&audit)).await;
+        // However it ends: the log has counted everything.
+        audit.tell_repeated();
+        outcome
+    }
+
+    async fn serve(
+        self,
+        shutdown: Shutdown,
+        reload: Reload,
+        audit: Arc<Audit>,
+    ) -> Result<(), ServerError> {
         let Self {
             settings,
             policy,
@@ -177,7 +193,12 @@ impl Server {
             actor.await;
             "registry"
         });
-        let host = Arc::new(Host::new(settings, policy, registry.clone()));
+        let telling = Arc::clone(&audit);
+        core.spawn(async move {
+            telling.keep_telling().await;
+            "audit trail"
+        });
+        let host = Arc::new(Host::new(settings, policy, registry.clone(), audit));
         let reloading = reload::keep_current(Arc::clone(&host), reload);
         core.spawn(async move {
             reloading.await;

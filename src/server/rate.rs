@@ -59,6 +59,11 @@ impl Meter {
         self.paid_until = self.paid_until.max(now) + self.rate.time_for(units);
     }
 
+    /// When what came is all paid for.
+    pub(super) const fn paid_until(&self) -> Instant {
+        self.paid_until
+    }
+
     /// Whether what came is not all paid for yet.
     pub(super) fn is_running(&self, now: Instant) -> bool {
         self.paid_until > now

@@ -263,6 +263,25 @@ fn greeted_at(broker: &Broker, address: SocketAddr) {
 }
 
 #[test]
+fn a_host_has_one_address_on_whatever_listener_it_comes_to() {
+    let flags = ["--max-connections-per-address", "1"];
+    let broker = listening(["127.0.0.1:0", "[::]:0"].map(String::from), &flags);
+    let ready = broker.ready_file().unwrap();
+    let both: SocketAddr = ready.lines().nth(1).unwrap().parse().unwrap();
+    let dial = |name: &str, address| Client::dial(address, &broker.certificates.tls(name)).unwrap();
+    let mut first = dial("a", broker.address);
+    first.take_greeting();
+    let mut second = dial("b", (Ipv4Addr::LOCALHOST, both.port()).into());
+    let refused = second.expect("connection_refused");
+    assert_eq!(refused.text_of("code"), "too_many_connections_from_address");
+    let logged = broker.log().wait_for("too_many_connections_from_address");
+    let address = format!("address={}", second.local_address());
+    assert!(logged.contains(&address), "{address} in {logged}");
+    // IPv6 is another address.
+    greeted_at(&broker, (Ipv6Addr::LOCALHOST, both.port()).into());
+}
+
+#[test]
 fn both_families_can_have_a_listener_of_their_own_at_one_port() {
     for reversed in [false, true] {
         let probe = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
