@@ -7,7 +7,7 @@ mod judge;
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
 };
 
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     protocol::{ClientId, CloseReason, Code, Fault, Frame, Timestamp},
     security::{
-        Identity,
+        Identity, Network,
         access::{AccessRules, Narrowing, Permissions},
     },
     topic::TopicFilter,
@@ -36,7 +36,7 @@ pub struct Limits {
     pub connections: usize,
     /// Admitted connections of one identity.
     pub connections_per_identity: usize,
-    /// Admitted connections from one IP address.
+    /// Admitted connections from one IPv4 address, or one IPv6 /64.
     pub connections_per_address: usize,
     /// Subscriptions of one client.
     pub subscriptions_per_client: usize,
@@ -160,7 +160,7 @@ pub(super) struct State {
     draining: bool,
     clients: HashMap<ClientId, Client>,
     by_identity: HashMap<Identity, usize>,
-    by_address: HashMap<IpAddr, usize>,
+    by_network: HashMap<Network, usize>,
     roster: Roster,
     /// Those of the roster that want to be told.
     audience: HashMap<ClientId, Arc<Outbox>>,
@@ -228,7 +228,7 @@ impl State {
             draining: false,
             clients: HashMap::new(),
             by_identity: HashMap::new(),
-            by_address: HashMap::new(),
+            by_network: HashMap::new(),
             roster: Roster::new(),
             audience: HashMap::new(),
             routes: RoutingTable::default(),
@@ -315,10 +315,11 @@ impl State {
         } = candidate;
         let client_id = (self.new_client_id)();
         let permissions = self.access.permissions(&identity, client_id)?;
-        self.may_admit(&identity, address.ip())?;
+        let network = Network::from(address.ip());
+        self.may_admit(&identity, network)?;
         let peer = Arc::new(Peer::new(outbox, Arc::clone(&permissions)));
         *self.by_identity.entry(identity.clone()).or_default() += 1;
-        *self.by_address.entry(address.ip()).or_default() += 1;
+        *self.by_network.entry(network).or_default() += 1;
         self.clients.insert(
             client_id,
             Client {
@@ -336,7 +337,7 @@ impl State {
         })
     }
 
-    fn may_admit(&self, identity: &Identity, address: IpAddr) -> Result<(), Fault> {
+    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), Fault> {
         let is_reached = |limit: usize, count: usize| limit > 0 && count >= limit;
         let limits = &self.limits;
         let held = |count: Option<&usize>| count.copied().unwrap_or(0);
@@ -363,7 +364,7 @@ impl State {
             ))
         } else if is_reached(
             limits.connections_per_address,
-            held(self.by_address.get(&address)),
+            held(self.by_network.get(&network)),
         ) {
             Err(Fault::new(
                 Code::TooManyConnectionsFromAddress,
@@ -529,7 +530,7 @@ impl State {
             return;
         };
         count_down(&mut self.by_identity, client.identity.clone());
-        count_down(&mut self.by_address, client.address.ip());
+        count_down(&mut self.by_network, client.address.ip().into());
         // Whoever still routes by an older table pushes into a closed outbox.
         batch.effects.closed.push((client.outbox(), reason));
         let Some(authenticated) = client.authenticated else {

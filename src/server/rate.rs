@@ -70,6 +70,11 @@ impl Meter {
         is_within
     }
 
+    /// When what came is all paid for.
+    pub(super) const fn paid_until(&self) -> Instant {
+        self.paid_until
+    }
+
     /// Whether what came is not all paid for yet.
     pub(super) fn is_running(&self, now: Instant) -> bool {
         self.paid_until > now

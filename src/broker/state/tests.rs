@@ -510,7 +510,7 @@ mod model {
             let state = &self.world.state;
             assert!(state.clients.is_empty());
             assert!(state.by_identity.is_empty());
-            assert!(state.by_address.is_empty());
+            assert!(state.by_network.is_empty());
             assert!(state.roster.is_empty());
             assert!(state.audience.is_empty());
             for topic in TOPICS {
@@ -941,13 +941,13 @@ mod model {
             let state = &self.world.state;
             let ids: BTreeSet<_> = state.clients.keys().copied().collect();
             assert!(ids.iter().eq(self.members.keys()));
-            let (mut identities, mut addresses) = (HashMap::new(), HashMap::new());
+            let (mut identities, mut networks) = (HashMap::new(), HashMap::new());
             for member in self.members.values() {
                 *identities.entry(member.identity.clone()).or_default() += 1;
-                *addresses.entry(member.address.ip()).or_default() += 1;
+                *networks.entry(member.address.ip().into()).or_default() += 1;
             }
             assert_eq!(state.by_identity, identities);
-            assert_eq!(state.by_address, addresses);
+            assert_eq!(state.by_network, networks);
             let roster: Vec<_> = state
                 .roster
                 .iter()
@@ -1110,6 +1110,26 @@ fn every_limit_has_its_code_and_frees_what_departs() {
         world.apply_and_answer(vec![Command::Depart { client_id, reason }]);
         world.admit(who, from).unwrap();
     }
+}
+
+#[test]
+fn an_ipv6_network_counts_as_one_address() {
+    let mut world = World::new(Limits {
+        connections_per_address: 1,
+        ..NO_LIMITS
+    });
+    let mut admit = |address: &str| {
+        let (reply, answer) = oneshot::channel();
+        let candidate = world.candidate(identity(1), address.parse().unwrap(), outbox());
+        world.apply_and_answer(vec![Command::Admit { candidate, reply }]);
+        let admitted = answer.blocking_recv().unwrap();
+        admitted.map_err(|refusal| refusal.code())
+    };
+    let first = admit("[2001:db8::1]:1");
+    let same = admit("[2001:db8::ffff:2]:1");
+    let other = admit("[2001:db8:0:1::1]:1");
+    assert!(first.is_ok() && other.is_ok());
+    assert_eq!(same.unwrap_err(), Code::TooManyConnectionsFromAddress);
 }
 
 #[test]
