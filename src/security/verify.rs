@@ -22,6 +22,11 @@ use super::{
 };
 use crate::protocol::Code;
 
+/// Bytes of the authorities' names that are sent to clients, to choose a certificate by. They are a
+/// hint alone. TLS has room for 65,535 bytes of them, and Java takes no more than 32 KiB of a whole
+/// message: with more names than this, none is sent, and clients show the certificate they have.
+const HINT_BYTES_MAX: usize = 16 * 1024;
+
 /// Judges client certificates just as the handshake does: it is the same verifier.
 #[derive(Clone)]
 pub struct ClientVerifier {
@@ -75,8 +80,11 @@ impl ClientVerifier {
         lists: Option<RevocationLists>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let builder =
+        let mut builder =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
+        if hint_bytes(&roots) > HINT_BYTES_MAX {
+            builder = builder.clear_root_hint_subjects();
+        }
         let chains = builder.build()?;
         let of_chains = Arc::new(ForClientUse(Arc::clone(&chains)));
         let lists = lists.map(Arc::new);
@@ -261,4 +269,10 @@ fn day(moment: UnixTime) -> String {
     day_and_time(system_time(
         i64::try_from(moment.as_secs()).unwrap_or(i64::MAX),
     ))
+}
+
+/// How large the list of these authorities' names is in a request for a certificate.
+fn hint_bytes(roots: &RootCertStore) -> usize {
+    let names = roots.subjects();
+    names.iter().map(|name| 2 + name.as_ref().len()).sum()
 }

@@ -3,11 +3,15 @@
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
 
 use chrono::TimeDelta;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    PKCS_ED25519,
+};
 use tidings::security::issue::{Authority, CertificateRequest};
 
 use crate::support::{
-    AUTHENTICATE, Broker, Certificates, Client, DISCONNECT, Files, Process, audit_in, crl_of, run,
-    s_client, tls_of,
+    AUTHENTICATE, Broker, Certificates, Client, DISCONNECT, Files, Process, audit_in, complaints,
+    crl_of, run, s_client, tls_of,
 };
 
 /// A client of this authority, its files beside those of the broker's own.
@@ -154,6 +158,64 @@ fn pem_to_der(list: &[u8]) -> Vec<u8> {
     CertificateRevocationListDer::from_pem_slice(list)
         .unwrap()
         .to_vec()
+}
+
+/// Their names together are more than TLS has room for.
+#[test]
+fn a_client_of_one_among_hundreds_of_authorities_gets_in() {
+    let certificates = Arc::new(Certificates::new());
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let authority = |number: usize| {
+        let mut params = CertificateParams::default();
+        let name = format!("an authority with a long name, number {number:0>60}");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    };
+    let all: String = (0..700)
+        .map(|number| authority(number).self_signed(&key).unwrap().pem())
+        .collect();
+    let own = certificates.authority.certificate_pem();
+    put(&certificates, "ca.crt", own.to_owned() + &all);
+    let last = Issuer::new(authority(699), &key);
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "last");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let own_key = KeyPair::generate().unwrap();
+    let files = certificates.files("last");
+    fs::write(
+        &files.certificate,
+        params.signed_by(&own_key, &last).unwrap().pem(),
+    )
+    .unwrap();
+    fs::write(&files.key, own_key.serialize_pem()).unwrap();
+
+    let broker = Broker::with_certificates(&certificates, &["--tls-min", "1.2"]);
+    broker.client("alice");
+    assert_eq!(
+        broker
+            .dial("last")
+            .unwrap()
+            .take_greeting()
+            .text_of("identity"),
+        "last"
+    );
+    assert!(openssl_gets_in(&broker, &certificates.authority, &files));
+    let mut command = s_client(broker.address, &certificates.ca(), Some(&files));
+    command.arg("-tls1_2");
+    let outcome = run(command);
+    let told = "No client certificate CA names sent";
+    assert!(outcome.out.iter().any(|line| line == told), "{outcome:?}");
+    // With few, clients are told them.
+    put(&certificates, "ca.crt", own);
+    let broker = Broker::with_certificates(&certificates, &[]);
+    let outcome = run(s_client(broker.address, &certificates.ca(), Some(&files)));
+    let told = "Acceptable client certificate CA names";
+    assert!(
+        outcome.out.iter().any(|line| line == told),
+        "{:?}",
+        complaints(&outcome)
+    );
 }
 
 /// What a person makes with `cat`, an editor or a spreadsheet.
