@@ -1123,7 +1123,7 @@ fn an_ipv6_network_counts_as_one_address() {
     let mut admit = |address: &str| {
         let (reply, answer) = oneshot::channel();
         let candidate = world.candidate(identity(1), address.parse().unwrap(), outbox());
-        world.apply_and_answer(vec![Command::Admit { candidate, reply }]);
+        world.apply_and_reply(vec![Command::Admit { candidate, reply }]);
         let admitted = answer.blocking_recv().unwrap();
         admitted.map_err(|refusal| refusal.code())
     };
