@@ -5,7 +5,6 @@
 mod error;
 
 use std::{
-    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -15,10 +14,7 @@ use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
     client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject},
-    },
+    pki_types::{CertificateDer, PrivateKeyDer},
     server::NoServerSessionStorage,
     sign::CertifiedKey,
     version::{TLS12, TLS13},
@@ -34,9 +30,14 @@ use super::{
     deadline::Deadline,
     fault_text::GARBLED,
     inspect::escaped,
+    pem,
     source::{Contents, Sources},
     verify::ClientVerifier,
 };
+
+/// Bytes of one's own certificates that peers are expected to take: more is most often a file of
+/// authorities by mistake, and rustls reads no larger message.
+const CHAIN_BYTES_MAX: usize = 0xffff;
 
 /// The files that one side of a connection proves itself and the other side with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,8 +116,17 @@ impl ServerTls {
         let authorities = credentials.authorities(sources)?;
         let (chain, key) = credentials.chain_and_key(&provider, sources)?;
         credentials.check_server_use(&chain)?;
-        let lists =
-            RevocationLists::read(crls, &authorities, &provider, sources, SystemTime::now())?;
+        let now = SystemTime::now();
+        let lists = match crls.as_slice() {
+            [] => None,
+            crls => Some(RevocationLists::read(
+                crls,
+                &authorities,
+                &provider,
+                sources,
+                now,
+            )?),
+        };
         let authorities_end = authorities
             .deadlines
             .iter()
@@ -124,7 +134,11 @@ impl ServerTls {
             .min();
         let mut deadlines = credentials.chain_deadlines(&chain)?;
         deadlines.extend(authorities.deadlines);
-        deadlines.extend(lists.deadlines.iter().cloned());
+        deadlines.extend(
+            lists
+                .iter()
+                .flat_map(|lists| lists.deadlines.iter().cloned()),
+        );
         let clients = ClientVerifier::new(authorities.roots, lists, Arc::clone(&provider))
             .map_err(|error| TlsError::unusable(&credentials.ca, error))?;
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -176,7 +190,7 @@ impl Credentials {
         let certificates = read_certificates(&self.ca, sources)?;
         let now = SystemTime::now();
         let (mut roots, mut expired) = (RootCertStore::empty(), Vec::new());
-        let (mut subjects, mut deadlines) = (HashSet::new(), Vec::new());
+        let (mut all, mut deadlines) = (Vec::new(), Vec::new());
         for (index, der) in certificates.into_iter().enumerate() {
             let certificate = parsed(&der, &self.ca)?;
             let subject = escaped(&certificate.subject().to_string());
@@ -186,11 +200,11 @@ impl Credentials {
             }
             // WebPKI does not look at an authority's dates: whom it vouches for would still get in.
             let (begin, end) = times(&certificate);
+            all.push((der.clone(), end > now));
             if end <= now {
                 expired.push(index + 1);
                 continue;
             }
-            subjects.insert(certificate.subject().as_raw().to_vec());
             let what = format!("the authority \"{subject}\"");
             deadlines.push(Deadline::of_certificate(what, &self.ca, begin, end));
             roots
@@ -207,7 +221,7 @@ impl Credentials {
         Ok(Authorities {
             file: self.ca.clone(),
             roots: Arc::new(roots),
-            subjects,
+            certificates: all,
             deadlines,
         })
     }
@@ -218,6 +232,9 @@ impl Credentials {
         sources: &mut Sources,
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
         let chain = read_certificates(&self.certificate, sources)?;
+        if chain.iter().map(|der| der.len()).sum::<usize>() > CHAIN_BYTES_MAX {
+            return Err(TlsError::new(&self.certificate, Problem::LargeChain));
+        }
         if let Some(own) = chain.first() {
             let now = SystemTime::now();
             let (begin, end) = times(&parsed(own, &self.certificate)?);
@@ -283,10 +300,7 @@ impl Credentials {
                 Problem::LoosePermissions(contents.mode & 0o777),
             ));
         }
-        PrivateKeyDer::from_pem_slice(&contents.bytes).map_err(|error| match error {
-            pem::Error::NoItemsFound => TlsError::new(&self.key, Problem::NoKey),
-            _ => TlsError::new(&self.key, Problem::Garbled),
-        })
+        pem::private_key(&contents.bytes).map_err(|fault| TlsError::unusable(&self.key, fault))
     }
 
     fn unusable(&self, error: &rustls::Error) -> TlsError {
@@ -304,13 +318,7 @@ fn read_certificates(
     path: &Path,
     sources: &mut Sources,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(path, sources)?.bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|_| TlsError::new(path, Problem::Garbled))?;
-    if certificates.is_empty() {
-        return Err(TlsError::new(path, Problem::NoCertificate));
-    }
-    Ok(certificates)
+    pem::certificates(&read(path, sources)?.bytes).map_err(|fault| TlsError::unusable(path, fault))
 }
 
 /// The authorities of a file that are in use.
@@ -318,15 +326,9 @@ fn read_certificates(
 pub(super) struct Authorities {
     pub(super) file: PathBuf,
     pub(super) roots: Arc<RootCertStore>,
-    /// As they stand in certificates and lists.
-    subjects: HashSet<Vec<u8>>,
+    /// All of the file, those too that have ended, and whether each is in use.
+    pub(super) certificates: Vec<(CertificateDer<'static>, bool)>,
     deadlines: Vec<Deadline>,
-}
-
-impl Authorities {
-    pub(super) fn has_subject(&self, subject: &[u8]) -> bool {
-        self.subjects.contains(subject)
-    }
 }
 
 /// Whether it may vouch for others. WebPKI takes whatever it is told to trust: here that would make

@@ -3,14 +3,10 @@
 //! Owns the one verifier that both use, and the words in which a refusal is told. Knows nothing of
 //! connections or of what comes of a verdict.
 
-use std::{
-    fmt, io,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, io, sync::Arc, time::SystemTime};
 
 use rustls::{
-    CertRevocationListError, CertificateError, Error, RootCertStore,
+    CertificateError, Error, RootCertStore,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, UnixTime},
     server::{VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
@@ -19,11 +15,17 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{
     client_use::{ForClientUse, Unfit},
-    crl::{ListIndex, RevocationLists, system_time},
+    crl::{RevocationLists, system_time, unix_time},
     inspect::{day_and_time, escaped},
+    revocation::Unrevoked,
     tls::times,
 };
 use crate::protocol::Code;
+
+/// Bytes of the authorities' names that are sent to clients, to choose a certificate by. They are a
+/// hint alone. TLS has room for 65,535 bytes of them, and Java takes no more than 32 KiB of a whole
+/// message: with more names than this, none is sent, and clients show the certificate they have.
+const HINT_BYTES_MAX: usize = 16 * 1024;
 
 /// Judges client certificates just as the handshake does: it is the same verifier.
 #[derive(Clone)]
@@ -32,7 +34,7 @@ pub struct ClientVerifier {
     /// The same without the lists.
     of_chains: Arc<ForClientUse>,
     roots: Arc<RootCertStore>,
-    lists: Arc<ListIndex>,
+    lists: Option<Arc<RevocationLists>>,
 }
 
 /// Why a client would not be let in now, sorted by what that means to one that is in already.
@@ -75,22 +77,31 @@ impl CertificateRefusal {
 impl ClientVerifier {
     pub(super) fn new(
         roots: Arc<RootCertStore>,
-        lists: RevocationLists,
+        lists: Option<RevocationLists>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let builder =
-            || WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider.clone());
-        // With a list at hand, a certificate that no list speaks of is refused, anywhere in the
-        // chain: that is what WebPKI does when it is not told otherwise.
-        let verifier = builder()
-            .with_crls(lists.ders)
-            .enforce_revocation_expiration()
-            .build()?;
+        let mut builder =
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
+        if hint_bytes(&roots) > HINT_BYTES_MAX {
+            builder = builder.clear_root_hint_subjects();
+        }
+        let chains = builder.build()?;
+        let of_chains = Arc::new(ForClientUse(Arc::clone(&chains)));
+        let lists = lists.map(Arc::new);
+        let verifier = match &lists {
+            None => Arc::clone(&of_chains),
+            Some(lists) => Arc::new(ForClientUse(Arc::new(Unrevoked {
+                chains,
+                roots: Arc::clone(&roots),
+                lists: Arc::clone(lists),
+                provider,
+            }))),
+        };
         Ok(Self {
-            verifier: Arc::new(ForClientUse(verifier)),
-            of_chains: Arc::new(ForClientUse(builder().build()?)),
+            verifier,
+            of_chains,
             roots,
-            lists: Arc::new(lists.index),
+            lists,
         })
     }
 
@@ -100,8 +111,7 @@ impl ClientVerifier {
 
     /// Whether a client with this chain, its own certificate first, would be let in at `now`.
     ///
-    /// Checks signatures, those of the revocation lists among them: nothing to do often on a
-    /// thread that others wait for.
+    /// Checks signatures: nothing to do often on a thread that others wait for.
     ///
     /// # Errors
     ///
@@ -115,8 +125,8 @@ impl ClientVerifier {
     }
 
     /// The same for a client that `before` has let in: what has not changed since then is not looked
-    /// at again, so that thousands can be judged at once. A list is searched, and only for those
-    /// whom it does not clear is its signature checked; chains are followed only to other roots.
+    /// at again, so that thousands can be judged at once. Lists are searched, and only those whom
+    /// they do not clear are judged anew; chains are followed only to other roots.
     ///
     /// # Errors
     ///
@@ -127,11 +137,7 @@ impl ClientVerifier {
         chain: &[CertificateDer<'_>],
         now: SystemTime,
     ) -> Result<(), CertificateRefusal> {
-        let is_cleared = |certificate: &CertificateDer<'_>| {
-            X509Certificate::from_der(certificate)
-                .is_ok_and(|(_, certificate)| self.lists.clears(&certificate))
-        };
-        if !chain.iter().all(is_cleared) {
+        if self.lists.as_ref().is_some_and(|lists| !lists.clear(chain)) {
             return self.judge(chain, now);
         }
         if self.roots.roots == before.roots.roots {
@@ -155,7 +161,7 @@ impl ClientVerifier {
     /// How many certificates are on the revocation lists.
     #[must_use]
     pub fn revoked_count(&self) -> usize {
-        self.lists.revoked
+        self.lists.as_ref().map_or(0, |lists| lists.revoked)
     }
 }
 
@@ -163,7 +169,7 @@ impl fmt::Debug for ClientVerifier {
     /// Without all the lists.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientVerifier")
-            .field("revoked", &self.lists.revoked)
+            .field("revoked", &self.revoked_count())
             .finish_non_exhaustive()
     }
 }
@@ -213,7 +219,6 @@ fn reason_of(error: &Error) -> String {
     match error {
         Error::NoCertificatesPresented => "the client showed no certificate".to_owned(),
         Error::InvalidCertificate(fault) => reason_of_certificate(fault),
-        Error::InvalidCertRevocationList(fault) => reason_of_list(fault),
         other => escaped(&other.to_string()),
     }
 }
@@ -260,27 +265,14 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
     escaped(&text)
 }
 
-fn reason_of_list(fault: &CertRevocationListError) -> String {
-    match fault {
-        CertRevocationListError::BadSignature => {
-            "the revocation list for the client's certificate, or for one in its chain, was signed by another CA of the same name".to_owned()
-        }
-        CertRevocationListError::IssuerInvalidForCrl => {
-            "the CA of the client's certificate, or of one in its chain, may not sign revocation lists (no key usage cRLSign)".to_owned()
-        }
-        other => escaped(&format!(
-            "the revocation list for the client's certificate cannot be used: {other:?}"
-        )),
-    }
-}
-
 fn day(moment: UnixTime) -> String {
     day_and_time(system_time(
         i64::try_from(moment.as_secs()).unwrap_or(i64::MAX),
     ))
 }
 
-/// A clock before 1970 makes every certificate not yet valid, which is the safe answer.
-fn unix_time(moment: SystemTime) -> UnixTime {
-    UnixTime::since_unix_epoch(moment.duration_since(UNIX_EPOCH).unwrap_or_default())
+/// How large the list of these authorities' names is in a request for a certificate.
+fn hint_bytes(roots: &RootCertStore) -> usize {
+    let names = roots.subjects();
+    names.iter().map(|name| 2 + name.as_ref().len()).sum()
 }
