@@ -1,11 +1,14 @@
 //! `serve --dev`: from nothing to a running broker and three lines to paste.
 
-use std::{env, net::SocketAddr, path::Path};
+use std::{env, fs, io, net::SocketAddr, path::Path};
 
 use anyhow::Context;
 
 use super::exit::UsageError;
-use crate::security::issue::{CertificateFolder, Validity};
+use crate::security::{
+    inspect::escaped,
+    issue::{CertificateFolder, ServerNames, Validity},
+};
 
 /// Where the development certificates are made.
 pub(super) const FOLDER: &str = "certs";
@@ -17,7 +20,7 @@ const PUBLISHER: &str = "bob";
 /// Makes what is missing of the development certificates.
 pub(super) fn certificates() -> anyhow::Result<CertificateFolder> {
     let folder = CertificateFolder::new(FOLDER);
-    let report = folder.init(Validity::default())?;
+    let report = folder.init(Validity::default(), &ServerNames::default())?;
     for path in &report.made {
         eprintln!("made {}", path.display());
     }
@@ -26,6 +29,40 @@ pub(super) fn certificates() -> anyhow::Result<CertificateFolder> {
     }
     Ok(folder)
 }
+
+/// Which names a folder has certificates of, in words.
+pub(super) fn names_in(folder: &Path) -> String {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            return format!(
+                "there is no folder {} to look in ({error}): give it with --certs, or make one with `tidings certs init`",
+                folder.display()
+            );
+        }
+    };
+    let name = |entry: io::Result<fs::DirEntry>| {
+        let path = entry.ok()?.path();
+        let is_certificate = path.extension().is_some_and(|extension| extension == "crt");
+        let name = path.file_stem()?.to_str().map(escaped);
+        name.filter(|_| is_certificate)
+    };
+    let mut names: Vec<String> = entries.filter_map(name).collect();
+    if names.is_empty() {
+        return format!("{} holds no certificates", folder.display());
+    }
+    names.sort_unstable();
+    let others = names.len().saturating_sub(NAMES_MAX);
+    names.truncate(NAMES_MAX);
+    let more = match others {
+        0 => String::new(),
+        others => format!(" and {others} more"),
+    };
+    format!("{} holds {}{more}", folder.display(), names.join(", "))
+}
+
+/// Names that an error lists.
+const NAMES_MAX: usize = 20;
 
 /// The lines to paste would not work without. A client's key may well be elsewhere otherwise.
 fn check_has_key(folder: &CertificateFolder, name: &str) -> Result<(), UsageError> {
@@ -84,9 +121,11 @@ mod tests {
     fn a_certificate_without_its_key_is_told_with_the_remedy() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = CertificateFolder::new(temporary.path());
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         assert!(check_has_key(&folder, PUBLISHER).is_ok());
-        std::fs::remove_file(folder.key(PUBLISHER)).unwrap();
+        fs::remove_file(folder.key(PUBLISHER)).unwrap();
         let fault = check_has_key(&folder, PUBLISHER).unwrap_err().to_string();
         assert!(fault.contains("bob.crt is there without "), "{fault}");
         assert!(fault.contains("put the key back"), "{fault}");

@@ -1,7 +1,7 @@
 use std::{
     collections::HashSet,
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     io::{self, Write},
     net::SocketAddr,
@@ -111,18 +111,32 @@ async fn serve(
     Ok(())
 }
 
-/// A misspelled variable is a setting that is not in force. It is no fault: others set variables of
-/// this kind too, as Kubernetes does for a service of this name.
+/// A misspelled variable is a setting that is not in force. It is no fault: others can set variables
+/// that begin like ours.
 fn warn_of_unknown_variables() {
     let known = known_variables(&Cli::command());
     let names = env::vars_os().map(|(name, _)| name);
     let ours = names.filter(|name| name.as_encoded_bytes().starts_with(b"TIDINGS_"));
-    for name in ours.filter(|name| !known.contains(name)) {
+    let unknown = ours.filter(|name| !known.contains(name) && !is_of_kubernetes(name));
+    for name in unknown {
         warn!(
             ?name,
             "unknown environment variable, which sets nothing: is it misspelled?"
         );
     }
+}
+
+/// What Kubernetes sets for services called tidings or tidings-SOMETHING: `TIDINGS_SERVICE_HOST`,
+/// `TIDINGS_PORT_4433_TCP_ADDR` and the like.
+fn is_of_kubernetes(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else {
+        return false;
+    };
+    let is_port = |(_, port): (&str, &str)| port.starts_with(|c: char| c.is_ascii_digit());
+    name.ends_with("_PORT")
+        || name.contains("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.split_once("_PORT_").is_some_and(is_port)
 }
 
 /// Of a command and all below it.
@@ -177,4 +191,33 @@ fn write_ready_file(path: &Path, addresses: &[SocketAddr]) -> anyhow::Result<()>
     fs::write(&aside, lines)
         .and_then(|()| fs::rename(&aside, path))
         .with_context(|| format!("cannot write the ready file {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_variables_of_kubernetes_from_misspelled_ones() {
+        for name in [
+            "TIDINGS_PORT",
+            "TIDINGS_PORT_4433_TCP",
+            "TIDINGS_PORT_4433_TCP_ADDR",
+            "TIDINGS_SERVICE_HOST",
+            "TIDINGS_SERVICE_PORT",
+            "TIDINGS_SERVICE_PORT_TLS",
+            "TIDINGS_METRICS_SERVICE_HOST",
+            "TIDINGS_METRICS_PORT_9100_TCP_PROTO",
+        ] {
+            assert!(is_of_kubernetes(name.as_ref()), "{name}");
+        }
+        for name in [
+            "TIDINGS_LISTN",
+            "TIDINGS_PORTS",
+            "TIDINGS_PORT_FILE",
+            "TIDINGS_SERVICE",
+        ] {
+            assert!(!is_of_kubernetes(name.as_ref()), "{name}");
+        }
+    }
 }

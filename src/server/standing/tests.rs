@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::security::{
     PolicyFiles,
-    issue::{CertificateFolder, CertificateRequest, Validity},
+    issue::{CertificateFolder, CertificateRequest, ServerNames, Validity},
     tokens::TokenFile,
 };
 
@@ -28,7 +28,9 @@ impl Site {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let certificates = CertificateFolder::new(folder.path());
-        certificates.init(Validity::default()).unwrap();
+        certificates
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let request = CertificateRequest {
             valid: Validity::days(30),
             ..CertificateRequest::client("carol")
