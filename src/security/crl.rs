@@ -26,7 +26,7 @@ use super::{
     fault_text::{GARBLED, pem_fault},
     inspect::escaped,
     source::Sources,
-    tls::{Authorities, Problem, TlsError},
+    tls::{self, Authorities, Problem, TlsError},
 };
 
 /// The lists of some files, each fit for judging by.
@@ -71,7 +71,7 @@ impl RevocationLists {
     /// # Errors
     ///
     /// When a file cannot be read, holds anything but usable lists, or one that has ended by
-    /// `now`; when two lists are for the same certificates; and when none is of an authority: then
+    /// `now` and is not among those in force; when two lists are for the same certificates; and when none is of an authority: then
     /// nobody would be let in. Others may be of intermediates, which clients bring along.
     pub(super) fn read(
         paths: &[PathBuf],
@@ -79,18 +79,22 @@ impl RevocationLists {
         provider: &Arc<CryptoProvider>,
         sources: &mut Sources,
         now: SystemTime,
+        in_force: &[CertificateRevocationListDer<'_>],
     ) -> Result<Self, TlsError> {
         let mut lists = Self::default();
         for path in paths {
-            let contents = sources
-                .read(path)
-                .map_err(|error| TlsError::new(path, Problem::Read(error)))?;
+            let contents = tls::read(path, sources)?;
             let bad = |reason| TlsError::new(path, Problem::BadList(reason));
             for der in lists_in(&contents.bytes).map_err(bad)? {
                 if lists.ders.contains(&der) {
                     continue;
                 }
-                lists.look_at(&der, path, now)?;
+                let next_update = lists.look_at(&der, path)?;
+                // One that has ended since it came into force must not keep out what is newer
+                // beside it: to handshakes it says as little as before.
+                if next_update <= now && !in_force.contains(&der) {
+                    return Err(TlsError::new(path, Problem::ListEnded(next_update)));
+                }
                 // By the very reader that will use it, so that its refusal can name the file.
                 WebPkiClientVerifier::builder_with_provider(
                     Arc::clone(&authorities.roots),
@@ -121,15 +125,13 @@ impl RevocationLists {
         Err(TlsError::new(path, Problem::StrangeList { issuer, ca }))
     }
 
-    fn look_at(&mut self, der: &[u8], path: &Path, now: SystemTime) -> Result<(), TlsError> {
+    /// Takes down what stands in a list, and tells when it ends.
+    fn look_at(&mut self, der: &[u8], path: &Path) -> Result<SystemTime, TlsError> {
         let list = parsed(der).map_err(|reason| TlsError::new(path, Problem::BadList(reason)))?;
         let next_update = list
             .next_update()
             .ok_or_else(|| TlsError::new(path, Problem::ListWithoutEnd))?;
         let next_update = system_time(next_update.timestamp());
-        if next_update <= now {
-            return Err(TlsError::new(path, Problem::ListEnded(next_update)));
-        }
         // Of two lists for the same certificates WebPKI looks at the first alone: whoever is only
         // on the other one would get in.
         let scope = list
@@ -171,7 +173,7 @@ impl RevocationLists {
             next_update,
         );
         self.deadlines.push(deadline);
-        Ok(())
+        Ok(next_update)
     }
 }
 

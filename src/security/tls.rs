@@ -20,7 +20,7 @@ use rustls::{
         pem::{self, PemObject},
     },
     server::NoServerSessionStorage,
-    sign::CertifiedKey,
+    sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
 use tracing::warn;
@@ -35,6 +35,7 @@ use super::{
     fault_text::GARBLED,
     inspect::escaped,
     source::{Contents, Sources},
+    trust::{Anchor, TrustInServers},
     verify::ClientVerifier,
 };
 
@@ -94,54 +95,81 @@ pub struct ServerTls {
     /// What of this ends: the own certificate and those that link it to an authority, the
     /// authorities in use, the revocation lists.
     pub deadlines: Vec<Deadline>,
-    /// When the first of the authorities in use ends: verifiers do not look at that themselves, so
-    /// from then on the files are to be read anew.
-    pub authorities_end: Option<SystemTime>,
+    pub(super) own: OwnCertificate,
+}
+
+/// What the server proves itself with.
+#[derive(Clone, Debug)]
+pub(super) struct OwnCertificate {
+    pair: Arc<CertifiedKey>,
+    deadlines: Vec<Deadline>,
+}
+
+impl ServerTlsFiles {
+    /// Reads what the server proves itself with, and checks it.
+    pub(super) fn own_certificate(
+        &self,
+        sources: &mut Sources,
+    ) -> Result<OwnCertificate, TlsError> {
+        let (credentials, provider) = (&self.credentials, provider());
+        let (chain, key) = credentials.chain_and_key(&provider, sources)?;
+        credentials.check_server_use(&chain)?;
+        let deadlines = credentials.chain_deadlines(&chain)?;
+        let pair = CertifiedKey::from_der(chain, key, &provider)
+            .map_err(|error| credentials.unusable(&error))?;
+        Ok(OwnCertificate {
+            pair: Arc::new(pair),
+            deadlines,
+        })
+    }
+
+    /// Reads what clients are judged by, and checks it. What has ended is told to who starts a
+    /// server. `in_force`, what they have been judged by so far, can end under way: then it still
+    /// takes in what is newer beside it, and lets nobody in by what has ended.
+    pub(super) fn clients(
+        &self,
+        in_force: Option<&ClientVerifier>,
+        sources: &mut Sources,
+    ) -> Result<ClientVerifier, TlsError> {
+        let (now, provider) = (SystemTime::now(), provider());
+        let authorities = self.credentials.authorities(sources)?;
+        let kept = in_force.map(ClientVerifier::lists).unwrap_or_default();
+        let lists = RevocationLists::read(&self.crls, &authorities, &provider, sources, now, kept)?;
+        let ca = &self.credentials.ca;
+        let clients = ClientVerifier::new(authorities, lists, &provider)
+            .map_err(|error| TlsError::unusable(ca, error))?;
+        if in_force.is_none() && !clients.trusts_any(now) {
+            return Err(TlsError::new(ca, Problem::Expired));
+        }
+        Ok(clients)
+    }
 }
 
 impl ServerTls {
-    /// Reads all files and checks them.
+    /// Of both its halves.
     ///
     /// # Errors
     ///
-    /// When one of them cannot be used.
-    pub fn read(files: &ServerTlsFiles, sources: &mut Sources) -> Result<Self, TlsError> {
-        let ServerTlsFiles {
-            credentials,
-            oldest,
-            crls,
-        } = files;
-        let provider = provider();
-        let authorities = credentials.authorities(sources)?;
-        let (chain, key) = credentials.chain_and_key(&provider, sources)?;
-        credentials.check_server_use(&chain)?;
-        let lists =
-            RevocationLists::read(crls, &authorities, &provider, sources, SystemTime::now())?;
-        let authorities_end = authorities
-            .deadlines
-            .iter()
-            .map(|deadline| deadline.end)
-            .min();
-        let mut deadlines = credentials.chain_deadlines(&chain)?;
-        deadlines.extend(authorities.deadlines);
-        deadlines.extend(lists.deadlines.iter().cloned());
-        let clients = ClientVerifier::new(authorities.roots, lists, Arc::clone(&provider))
-            .map_err(|error| TlsError::unusable(&credentials.ca, error))?;
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(oldest.and_newer())
-            .map_err(|error| credentials.unusable(&error))?
+    /// When they make no configuration.
+    pub(super) fn new(
+        files: &ServerTlsFiles,
+        own: OwnCertificate,
+        clients: ClientVerifier,
+    ) -> Result<Self, TlsError> {
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(files.oldest.and_newer())
+            .map_err(|error| files.credentials.unusable(&error))?
             .with_client_cert_verifier(clients.of_handshakes())
-            .with_single_cert(chain, key)
-            .map_err(|error| credentials.unusable(&error))?;
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&own.pair))));
         // A resumed session brings the peer's certificate back without asking the verifier again,
         // so a client revoked since then would still get in (CVE-2025-23419 is of this kind).
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self {
             config: Arc::new(config),
+            deadlines: [&own.deadlines, clients.deadlines()].concat(),
             clients,
-            deadlines,
-            authorities_end,
+            own,
         })
     }
 }
@@ -155,11 +183,21 @@ pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError
     let provider = provider();
     let mut sources = Sources::default();
     let authorities = credentials.authorities(&mut sources)?;
+    if !authorities
+        .anchors
+        .iter()
+        .any(|(_, end)| *end > SystemTime::now())
+    {
+        return Err(TlsError::new(&credentials.ca, Problem::Expired));
+    }
+    let servers = TrustInServers::new(authorities.anchors, Arc::clone(&provider))
+        .map_err(|error| TlsError::unusable(&credentials.ca, error))?;
     let (chain, key) = credentials.chain_and_key(&provider, &mut sources)?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(TlsVersion::V1_2.and_newer())
         .map_err(|error| credentials.unusable(&error))?
-        .with_root_certificates(authorities.roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(servers))
         .with_client_auth_cert(chain, key)
         .map_err(|error| credentials.unusable(&error))?;
     config.resumption = Resumption::disabled();
@@ -175,7 +213,7 @@ impl Credentials {
     fn authorities(&self, sources: &mut Sources) -> Result<Authorities, TlsError> {
         let certificates = read_certificates(&self.ca, sources)?;
         let now = SystemTime::now();
-        let (mut roots, mut expired) = (RootCertStore::empty(), Vec::new());
+        let (mut roots, mut ends) = (RootCertStore::empty(), Vec::new());
         let (mut subjects, mut deadlines) = (HashSet::new(), Vec::new());
         for (index, der) in certificates.into_iter().enumerate() {
             let certificate = parsed(&der, &self.ca)?;
@@ -184,28 +222,31 @@ impl Credentials {
                 let problem = Problem::NotAuthority(index + 1, subject);
                 return Err(TlsError::new(&self.ca, problem));
             }
-            // WebPKI does not look at an authority's dates: whom it vouches for would still get in.
             let (begin, end) = times(&certificate);
-            if end <= now {
-                expired.push(index + 1);
-                continue;
-            }
-            subjects.insert(certificate.subject().as_raw().to_vec());
             let what = format!("the authority \"{subject}\"");
             deadlines.push(Deadline::of_certificate(what, &self.ca, begin, end));
+            subjects.insert(certificate.subject().as_raw().to_vec());
+            ends.push(end);
             roots
                 .add(der.clone())
                 .map_err(|error| TlsError::unusable(&self.ca, error))?;
         }
-        if roots.is_empty() {
-            return Err(TlsError::new(&self.ca, Problem::Expired));
-        }
-        for number in expired {
-            let file = self.ca.display();
-            warn!(%file, number, "an authority has expired and is left out");
+        let is_good = |deadline: &Deadline| deadline.end > now;
+        if deadlines.iter().any(is_good) {
+            // Beside others, one that has ended is not missed: it is told of now and not again.
+            let over = deadlines
+                .iter()
+                .enumerate()
+                .filter(|(_, one)| !is_good(one));
+            for (index, Deadline { file, .. }) in over {
+                let (file, number) = (file.display(), index + 1);
+                warn!(%file, number, "an authority has expired and is left out");
+            }
+            deadlines.retain(is_good);
         }
         Ok(Authorities {
             file: self.ca.clone(),
+            anchors: roots.roots.iter().cloned().zip(ends).collect(),
             roots: Arc::new(roots),
             subjects,
             deadlines,
@@ -276,13 +317,14 @@ impl Credentials {
     }
 
     fn read_key(&self, sources: &mut Sources) -> Result<PrivateKeyDer<'static>, TlsError> {
-        let contents = read(&self.key, sources)?;
+        let contents = open(&self.key, sources)?;
         if contents.is_open_to_others() && !self.allow_loose_key_permissions {
             return Err(TlsError::new(
                 &self.key,
                 Problem::LoosePermissions(contents.mode & 0o777),
             ));
         }
+        check_writers(&self.key, &contents)?;
         PrivateKeyDer::from_pem_slice(&contents.bytes).map_err(|error| match error {
             pem::Error::NoItemsFound => TlsError::new(&self.key, Problem::NoKey),
             _ => TlsError::new(&self.key, Problem::Garbled),
@@ -294,10 +336,27 @@ impl Credentials {
     }
 }
 
-fn read(path: &Path, sources: &mut Sources) -> Result<Contents, TlsError> {
+/// A file that decides who is trusted, which is not for everyone to write.
+pub(super) fn read(path: &Path, sources: &mut Sources) -> Result<Contents, TlsError> {
+    let contents = open(path, sources)?;
+    check_writers(path, &contents)?;
+    Ok(contents)
+}
+
+fn open(path: &Path, sources: &mut Sources) -> Result<Contents, TlsError> {
     sources
         .read(path)
         .map_err(|error| TlsError::new(path, Problem::Read(error)))
+}
+
+fn check_writers(path: &Path, contents: &Contents) -> Result<(), TlsError> {
+    if contents.is_writable_by_others() {
+        return Err(TlsError::new(
+            path,
+            Problem::WritableByOthers(contents.mode),
+        ));
+    }
+    Ok(())
 }
 
 fn read_certificates(
@@ -313,14 +372,16 @@ fn read_certificates(
     Ok(certificates)
 }
 
-/// The authorities of a file that are in use.
+/// The authorities of a file, ended ones too.
 #[derive(Debug)]
 pub(super) struct Authorities {
     pub(super) file: PathBuf,
     pub(super) roots: Arc<RootCertStore>,
+    pub(super) anchors: Vec<Anchor>,
     /// As they stand in certificates and lists.
     subjects: HashSet<Vec<u8>>,
-    deadlines: Vec<Deadline>,
+    /// Of those that are to be renewed.
+    pub(super) deadlines: Vec<Deadline>,
 }
 
 impl Authorities {

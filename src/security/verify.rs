@@ -5,14 +5,14 @@
 
 use std::{
     fmt, io,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use rustls::{
-    CertRevocationListError, CertificateError, Error, RootCertStore,
+    CertRevocationListError, CertificateError, Error,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, UnixTime},
+    pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime},
     server::{VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -20,8 +20,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::{
     client_use::{ForClientUse, Unfit},
     crl::{ListIndex, RevocationLists, system_time},
+    deadline::Deadline,
     inspect::{day_and_time, escaped},
-    tls::times,
+    tls::{Authorities, times},
+    trust::{Anchor, AuthorityEnded, Trust},
 };
 use crate::protocol::Code;
 
@@ -31,8 +33,35 @@ pub struct ClientVerifier {
     verifier: Arc<ForClientUse>,
     /// The same without the lists.
     of_chains: Arc<ForClientUse>,
-    roots: Arc<RootCertStore>,
-    lists: Arc<ListIndex>,
+    /// The same with lists that count after their end. Large, and hardly ever needed.
+    of_known: Arc<LazyLock<Made, Box<dyn FnOnce() -> Made + Send>>>,
+    index: Arc<ListIndex>,
+    lists: Lists,
+    deadlines: Arc<[Deadline]>,
+}
+
+type Lists = Arc<[CertificateRevocationListDer<'static>]>;
+type Made = Result<ForClientUse, VerifierBuilderError>;
+
+/// Whether a revocation list counts after its end.
+#[derive(Clone, Copy)]
+enum ListEnds {
+    Enforced,
+    Ignored,
+}
+
+fn made(anchors: Vec<Anchor>, lists: Lists, ends: ListEnds, provider: Arc<CryptoProvider>) -> Made {
+    // With a list at hand, a certificate that no list speaks of is refused, anywhere in the chain:
+    // that is what WebPKI does when it is not told otherwise.
+    let build = move |roots| {
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
+            .with_crls(lists.iter().cloned());
+        match ends {
+            ListEnds::Enforced => builder.enforce_revocation_expiration().build(),
+            ListEnds::Ignored => builder.build(),
+        }
+    };
+    Trust::new(anchors, build).map(ForClientUse)
 }
 
 /// Why a client would not be let in now, sorted by what that means to one that is in already.
@@ -44,8 +73,11 @@ pub enum CertificateRefusal {
     /// Its certificate, or one between that and the root, has reached its end.
     #[error("the client's certificate, or one in its chain, has expired")]
     Expired,
+    /// A revocation list for it has ended, in a sentence: nothing newer is known against it.
+    #[error("{0}")]
+    StaleList(String),
     /// Anything else, in a sentence: nobody vouches for it any more, or a revocation list is
-    /// missing or has ended.
+    /// missing.
     #[error("{0}")]
     Other(String),
 }
@@ -57,6 +89,10 @@ impl CertificateRefusal {
             Error::InvalidCertificate(
                 CertificateError::Expired | CertificateError::ExpiredContext { .. },
             ) => Self::Expired,
+            Error::InvalidCertificate(
+                CertificateError::ExpiredRevocationList
+                | CertificateError::ExpiredRevocationListContext { .. },
+            ) => Self::StaleList(reason_of(error)),
             other => Self::Other(reason_of(other)),
         }
     }
@@ -67,30 +103,39 @@ impl CertificateRefusal {
         match self {
             Self::Revoked => Some(Code::CertificateRevoked),
             Self::Expired => Some(Code::CertificateExpired),
-            Self::Other(_) => None,
+            Self::StaleList(_) | Self::Other(_) => None,
         }
     }
 }
 
 impl ClientVerifier {
     pub(super) fn new(
-        roots: Arc<RootCertStore>,
+        authorities: Authorities,
         lists: RevocationLists,
-        provider: Arc<CryptoProvider>,
+        provider: &Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let builder =
-            || WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider.clone());
-        // With a list at hand, a certificate that no list speaks of is refused, anywhere in the
-        // chain: that is what WebPKI does when it is not told otherwise.
-        let verifier = builder()
-            .with_crls(lists.ders)
-            .enforce_revocation_expiration()
-            .build()?;
+        let (anchors, ders) = (authorities.anchors, Arc::<[_]>::from(lists.ders));
+        let verifier = |ders: &Lists, ends| {
+            made(
+                anchors.clone(),
+                Arc::clone(ders),
+                ends,
+                Arc::clone(provider),
+            )
+            .map(Arc::new)
+        };
+        let of_known: Box<dyn FnOnce() -> Made + Send> = {
+            let (anchors, ders) = (anchors.clone(), Arc::clone(&ders));
+            let provider = Arc::clone(provider);
+            Box::new(|| made(anchors, ders, ListEnds::Ignored, provider))
+        };
         Ok(Self {
-            verifier: Arc::new(ForClientUse(verifier)),
-            of_chains: Arc::new(ForClientUse(builder().build()?)),
-            roots,
-            lists: Arc::new(lists.index),
+            verifier: verifier(&ders, ListEnds::Enforced)?,
+            of_chains: verifier(&Arc::default(), ListEnds::Enforced)?,
+            of_known: Arc::new(LazyLock::new(of_known)),
+            index: Arc::new(lists.index),
+            lists: ders,
+            deadlines: [authorities.deadlines, lists.deadlines].concat().into(),
         })
     }
 
@@ -114,9 +159,26 @@ impl ClientVerifier {
         verdict(&self.verifier, chain, now)
     }
 
-    /// The same for a client that `before` has let in: what has not changed since then is not looked
-    /// at again, so that thousands can be judged at once. A list is searched, and only for those
-    /// whom it does not clear is its signature checked; chains are followed only to other roots.
+    /// Whether the chain still leads to an authority, and nothing in it or above it has ended. Lists
+    /// are not looked at: by the passing of time alone they say nothing new.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn judge_time(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<(), CertificateRefusal> {
+        verdict(&self.of_chains, chain, now)
+    }
+
+    /// The same as [`judge`](Self::judge) for a client that `before` has let in: what has not changed
+    /// since then is not looked at again, so that thousands can be judged at once. A list is
+    /// searched, and only for those whom it does not clear is its signature checked; chains are
+    /// followed only to other authorities.
+    ///
+    /// That a list has ended is not held against it; what is on that list is.
     ///
     /// # Errors
     ///
@@ -129,19 +191,47 @@ impl ClientVerifier {
     ) -> Result<(), CertificateRefusal> {
         let is_cleared = |certificate: &CertificateDer<'_>| {
             X509Certificate::from_der(certificate)
-                .is_ok_and(|(_, certificate)| self.lists.clears(&certificate))
+                .is_ok_and(|(_, certificate)| self.index.clears(&certificate))
         };
         if !chain.iter().all(is_cleared) {
-            return self.judge(chain, now);
+            match self.judge(chain, now) {
+                Err(CertificateRefusal::StaleList(_)) => {}
+                verdict => return verdict,
+            }
+            return match &**self.of_known {
+                Ok(verifier) => verdict(verifier, chain, now),
+                Err(error) => Err(CertificateRefusal::Other(error.to_string())),
+            };
         }
-        if self.roots.roots == before.roots.roots {
+        if self.of_chains.0.is_same_as(&before.of_chains.0) {
             return Ok(());
         }
-        verdict(&self.of_chains, chain, now)
+        self.judge_time(chain, now)
+    }
+
+    /// Whether this is `other`, and not one made anew.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.verifier, &other.verifier)
+    }
+
+    /// Whether any authority is in date.
+    pub(super) fn trusts_any(&self, now: SystemTime) -> bool {
+        self.of_chains.0.is_any_in_date(now)
+    }
+
+    /// The revocation lists that it judges by.
+    pub(super) fn lists(&self) -> &[CertificateRevocationListDer<'static>] {
+        &self.lists
+    }
+
+    /// When the authorities and the lists end.
+    pub(super) fn deadlines(&self) -> &[Deadline] {
+        &self.deadlines
     }
 
     /// The next moment at which the verdict on this chain could change by the passing of time:
-    /// when the first of its certificates that is still good has ended. `None` when there is none.
+    /// when the first of its certificates that is still good has ended, or an authority. `None` when
+    /// there is none.
     #[must_use]
     pub fn changes_at(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<SystemTime> {
         chain
@@ -149,13 +239,14 @@ impl ClientVerifier {
             .filter_map(|certificate| X509Certificate::from_der(certificate).ok())
             .map(|(_, certificate)| times(&certificate).1)
             .filter(|end| *end > now)
+            .chain(self.of_chains.0.changes_at(now))
             .min()
     }
 
     /// How many certificates are on the revocation lists.
     #[must_use]
     pub fn revoked_count(&self) -> usize {
-        self.lists.revoked
+        self.index.revoked
     }
 }
 
@@ -163,7 +254,7 @@ impl fmt::Debug for ClientVerifier {
     /// Without all the lists.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientVerifier")
-            .field("revoked", &self.lists.revoked)
+            .field("revoked", &self.index.revoked)
             .finish_non_exhaustive()
     }
 }
@@ -254,7 +345,11 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
             "the revocation list for the client's certificate, or for one in its chain, has expired: its successor was due on {}",
             day(*next_update)
         ),
-        CertificateError::Other(other) if other.0.is::<Unfit>() => other.to_string(),
+        CertificateError::Other(other)
+            if other.0.is::<Unfit>() || other.0.is::<AuthorityEnded>() =>
+        {
+            other.to_string()
+        }
         other => format!("the client's certificate cannot be used: {other}"),
     };
     escaped(&text)

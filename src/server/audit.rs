@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use crate::{
     broker::{Judged, Refusal, Withdrawn},
     protocol::{ClientId, CloseReason, Code},
-    security::{Identity, Policy, access::Denial, inspect::escaped, tokens::TokenFault},
+    security::{Group, Identity, Policy, access::Denial, inspect::escaped, tokens::TokenFault},
 };
 
 /// Where the log tells of it.
@@ -107,12 +107,18 @@ pub(super) fn nothing_to_reload(asked_by: &str) {
     );
 }
 
-/// A fault in a file: all of the policy stays as it was.
-pub(super) fn reload_refused(asked_by: &str, reason: &str) {
-    error!(
-        target: AUDIT, event = "reload_refused", asked_by, reason,
-        "not reloaded: everything stays as it was"
-    );
+/// A fault in a file: all of its group stays as it was. Without a group, everything does.
+pub(super) fn reload_refused(asked_by: &str, group: Option<Group>, reason: &str) {
+    match group.map(Group::flags) {
+        Some(kept) => error!(
+            target: AUDIT, event = "reload_refused", asked_by, kept, reason,
+            "not reloaded: what these files said before stays in force"
+        ),
+        None => error!(
+            target: AUDIT, event = "reload_refused", asked_by, reason,
+            "not reloaded: everything stays as it was"
+        ),
+    }
 }
 
 fn tell_withdrawn(withdrawn: &Withdrawn) {
