@@ -15,6 +15,7 @@ mod tls;
 mod trust;
 mod verify;
 
+pub(crate) use aside::Aside;
 pub use deadline::Deadline;
 pub(crate) use fault_text::{Unreadable, remedy};
 pub use identity::{Identity, IdentityError, IdentitySource, identity_of, turns_direction};

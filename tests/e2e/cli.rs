@@ -281,6 +281,28 @@ fn files_that_anyone_could_change_are_refused() {
 }
 
 #[test]
+fn the_ready_file_follows_no_link() {
+    let certificates = Certificates::new();
+    let folder = tempfile::tempdir().unwrap();
+    let precious = folder.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    let ready = folder.path().join("ready");
+    for planted in ["ready", "ready.new", ".ready.new"] {
+        std::os::unix::fs::symlink(&precious, folder.path().join(planted)).unwrap();
+    }
+    let mut command = serve(&certificates);
+    command
+        .args(["--listen", "127.0.0.1:0", "--ready-file"])
+        .arg(&ready);
+    let mut process = Process::spawn(command);
+    process.err.wait_for("listening");
+    process.signal(Signal::TERM);
+    assert_eq!(process.wait().code, Some(0));
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    assert!(fs::symlink_metadata(&ready).is_err());
+}
+
+#[test]
 fn serve_needs_all_three_files() {
     let certificates = Certificates::new();
     let mut command = tidings();
