@@ -457,6 +457,7 @@ fn a_revocation_is_taken_though_the_certificate_of_the_server_has_ended() {
     let (mut alice, mut clock) = (broker.deaf_client("alice"), broker.deaf_client("clock"));
     assert_eq!(clock.last_line().text_of("code"), "certificate_expired");
     // The server's own has the same end.
+    assert!(broker.dial("bob").is_err());
     certificates.revoke(&["alice"]);
     let told = broker.reload();
     assert_eq!(

@@ -5,8 +5,8 @@ use std::{fs, io, iter, os::unix::fs::PermissionsExt, time::Duration};
 use chrono::{TimeDelta, Utc};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
-    CrlIssuingDistributionPoint, CrlScope, IsCa, Issuer, KeyIdMethod, KeyPair, SerialNumber,
-    date_time_ymd,
+    CrlIssuingDistributionPoint, CrlScope, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
+    KeyPair, SerialNumber, date_time_ymd,
 };
 use rustls::{
     ClientConnection, NamedGroup, ProtocolVersion, ServerConnection,
@@ -729,6 +729,37 @@ fn an_authority_vouches_until_it_ends_and_for_nobody_after_that() {
         }
         let shortly_before = end - Duration::from_millis(1);
         assert_eq!(clients.judge(&chain_of(&alice), shortly_before), Ok(()));
+    }
+}
+
+#[test]
+fn an_intermediate_vouches_until_it_ends() {
+    let root = Authority::generate_root("root", 1, Validity::days(30)).unwrap();
+    let now = SystemTime::now();
+    let end = now + DAY * 10;
+    let key = KeyPair::from_pem(&root.key_pem()).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(root.certificate_pem(), key).unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_after = end.into();
+    let key = KeyPair::generate().unwrap();
+    let middle = params.signed_by(&key, &issuer).unwrap();
+    let issuer = Issuer::new(params, key);
+    let mut params = CertificateParams::default();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let own = params
+        .signed_by(&KeyPair::generate().unwrap(), &issuer)
+        .unwrap();
+    let chain = [own.der().clone(), middle.der().clone()];
+    let server = read_server(&server_of(&root).credentials(), &[]).unwrap();
+    let change = server.clients.changes_at(&chain, now).unwrap();
+    assert!(change > now + DAY * 9 && change < now + DAY * 11);
+    assert_eq!(server.clients.judge(&chain, now), Ok(()));
+    for verdict in [
+        server.clients.judge(&chain, change),
+        server.clients.judge_time(&chain, change),
+    ] {
+        assert_eq!(verdict, Err(CertificateRefusal::Expired));
     }
 }
 
