@@ -104,8 +104,9 @@ pub struct ServeFlags {
     )]
     pub identity_from: IdentityFrom,
 
-    /// What the authorities have revoked (PEM or DER). May be given several times; then every
-    /// certificate's issuer must have a list that is in date.
+    /// What the authorities have revoked (PEM or DER), with the certificates of intermediates that
+    /// signed a list. May be given several times; then every certificate's issuer must have a list
+    /// that is in date.
     #[arg(
         long,
         env = "TIDINGS_CRL",

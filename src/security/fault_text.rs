@@ -2,19 +2,8 @@
 
 use std::{fmt, io, path::Path};
 
-use rustls::pki_types::pem;
-
 /// Of data that nobody can make sense of.
 pub(crate) const GARBLED: &str = "it is garbled or cut off";
-
-/// What is wrong with PEM. The library's own words are arrays of bytes.
-pub(super) fn pem_fault(error: &pem::Error) -> &'static str {
-    match error {
-        pem::Error::NoItemsFound => "it has no such block",
-        pem::Error::SectionTooLarge => "a block of it is too large",
-        _ => GARBLED,
-    }
-}
 
 /// Tells in one line that a file cannot be read, and what may help.
 #[derive(Debug)]

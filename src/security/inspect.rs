@@ -7,7 +7,7 @@
 use std::{fmt::Write as _, fs, io, net::IpAddr, path::Path, path::PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::pki_types::CertificateDer;
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{ExtendedKeyUsage, GeneralName, KeyUsage},
@@ -23,8 +23,9 @@ pub use list::{ListSummary, RevocationSummary};
 use super::{
     Identity, IdentityError, IdentitySource,
     digest::sha256,
-    fault_text::{GARBLED, pem_fault},
+    fault_text::GARBLED,
     identity_of,
+    pem::{self, PemFault},
 };
 
 /// What one certificate says about itself.
@@ -71,6 +72,24 @@ impl CertificateSummary {
     ///
     /// When the file cannot be read, or holds no certificate, or one that is broken.
     pub fn read(path: &Path) -> Result<Vec<Self>, InspectError> {
+        Self::read_by(path, pem::certificates)
+    }
+
+    /// Reads the certificates that stand beside revocation lists, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or holds what does not belong there, or one that is broken.
+    pub fn read_beside_lists(path: &Path) -> Result<Vec<Self>, InspectError> {
+        Self::read_by(path, |file| {
+            pem::revocation_lists(file).map(|file| file.certificates)
+        })
+    }
+
+    fn read_by(
+        path: &Path,
+        reader: fn(&[u8]) -> Result<Vec<CertificateDer<'static>>, PemFault>,
+    ) -> Result<Vec<Self>, InspectError> {
         let text = fs::read(path).map_err(|reason| InspectError::Read {
             path: path.to_owned(),
             reason,
@@ -79,23 +98,25 @@ impl CertificateSummary {
             path: path.to_owned(),
             reason,
         };
-        let summaries = CertificateDer::pem_slice_iter(&text)
-            .map(|der| Self::from_der(&der.map_err(|fault| pem_fault(&fault).to_owned())?))
-            .collect::<Result<Vec<_>, String>>()
-            .map_err(broken)?;
-        if summaries.is_empty() {
-            return Err(InspectError::NoCertificate {
+        let ders = reader(&text).map_err(|fault| match fault {
+            PemFault::Nothing { .. } | PemFault::Binary => InspectError::NoCertificate {
                 path: path.to_owned(),
-            });
-        }
-        Ok(summaries)
+            },
+            fault => InspectError::Unusable {
+                path: path.to_owned(),
+                reason: fault.to_string(),
+            },
+        })?;
+        ders.iter()
+            .map(|der| Self::from_der(der).map_err(broken))
+            .collect()
     }
 
     /// The first certificate of a PEM text.
-    pub(in crate::security) fn first_in(pem: &[u8]) -> Result<Self, String> {
-        let der =
-            CertificateDer::from_pem_slice(pem).map_err(|fault| pem_fault(&fault).to_owned())?;
-        Self::from_der(&der)
+    pub(in crate::security) fn first_in(text: &[u8]) -> Result<Self, String> {
+        let ders = pem::certificates(text).map_err(|fault| fault.to_string())?;
+        ders.first()
+            .map_or_else(|| Err(GARBLED.to_owned()), Self::from_der)
     }
 
     pub(in crate::security) fn der(&self) -> &CertificateDer<'static> {
@@ -212,6 +233,14 @@ pub enum InspectError {
     NoCertificate {
         /// The file.
         path: PathBuf,
+    },
+    /// The file does not hold what such a file must.
+    #[error("cannot use {}: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what helps.
+        reason: String,
     },
     /// The file is no revocation list.
     #[error("{} holds no usable revocation list ({reason}): give the CA's CRL, whole", path.display())]

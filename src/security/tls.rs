@@ -5,25 +5,22 @@
 mod error;
 
 use std::{
-    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
 };
 
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    ClientConfig, ServerConfig, SupportedProtocolVersion,
     client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject},
-    },
+    pki_types::{CertificateDer, PrivateKeyDer},
     server::NoServerSessionStorage,
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
 use tracing::warn;
+use webpki::anchor_from_trusted_cert;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 pub(super) use error::Problem;
@@ -34,10 +31,15 @@ use super::{
     deadline::Deadline,
     fault_text::GARBLED,
     inspect::escaped,
+    pem,
     source::{Contents, Sources},
     trust::{Anchor, TrustInServers},
     verify::ClientVerifier,
 };
+
+/// Bytes of one's own certificates that peers are expected to take: more is most often a file of
+/// authorities by mistake, and rustls reads no larger message.
+const CHAIN_BYTES_MAX: usize = 0xffff;
 
 /// The files that one side of a connection proves itself and the other side with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,8 +135,17 @@ impl ServerTlsFiles {
     ) -> Result<ClientVerifier, TlsError> {
         let (now, provider) = (SystemTime::now(), provider());
         let authorities = self.credentials.authorities(sources)?;
-        let kept = in_force.map(ClientVerifier::lists).unwrap_or_default();
-        let lists = RevocationLists::read(&self.crls, &authorities, &provider, sources, now, kept)?;
+        let lists = match self.crls.as_slice() {
+            [] => None,
+            crls => Some(RevocationLists::read(
+                crls,
+                &authorities,
+                &provider,
+                sources,
+                now,
+                in_force.and_then(ClientVerifier::lists),
+            )?),
+        };
         let ca = &self.credentials.ca;
         let clients = ClientVerifier::new(authorities, lists, &provider)
             .map_err(|error| TlsError::unusable(ca, error))?;
@@ -213,8 +224,7 @@ impl Credentials {
     fn authorities(&self, sources: &mut Sources) -> Result<Authorities, TlsError> {
         let certificates = read_certificates(&self.ca, sources)?;
         let now = SystemTime::now();
-        let (mut roots, mut ends) = (RootCertStore::empty(), Vec::new());
-        let (mut subjects, mut deadlines) = (HashSet::new(), Vec::new());
+        let (mut all, mut anchors, mut deadlines) = (Vec::new(), Vec::new(), Vec::new());
         for (index, der) in certificates.into_iter().enumerate() {
             let certificate = parsed(&der, &self.ca)?;
             let subject = escaped(&certificate.subject().to_string());
@@ -223,13 +233,12 @@ impl Credentials {
                 return Err(TlsError::new(&self.ca, problem));
             }
             let (begin, end) = times(&certificate);
+            all.push((der.clone(), end > now));
             let what = format!("the authority \"{subject}\"");
             deadlines.push(Deadline::of_certificate(what, &self.ca, begin, end));
-            subjects.insert(certificate.subject().as_raw().to_vec());
-            ends.push(end);
-            roots
-                .add(der.clone())
+            let anchor = anchor_from_trusted_cert(&der)
                 .map_err(|error| TlsError::unusable(&self.ca, error))?;
+            anchors.push((anchor.to_owned(), end));
         }
         let is_good = |deadline: &Deadline| deadline.end > now;
         if deadlines.iter().any(is_good) {
@@ -246,9 +255,8 @@ impl Credentials {
         }
         Ok(Authorities {
             file: self.ca.clone(),
-            anchors: roots.roots.iter().cloned().zip(ends).collect(),
-            roots: Arc::new(roots),
-            subjects,
+            anchors,
+            certificates: all,
             deadlines,
         })
     }
@@ -259,6 +267,9 @@ impl Credentials {
         sources: &mut Sources,
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
         let chain = read_certificates(&self.certificate, sources)?;
+        if chain.iter().map(|der| der.len()).sum::<usize>() > CHAIN_BYTES_MAX {
+            return Err(TlsError::new(&self.certificate, Problem::LargeChain));
+        }
         if let Some(own) = chain.first() {
             let now = SystemTime::now();
             let (begin, end) = times(&parsed(own, &self.certificate)?);
@@ -325,10 +336,7 @@ impl Credentials {
             ));
         }
         check_writers(&self.key, &contents)?;
-        PrivateKeyDer::from_pem_slice(&contents.bytes).map_err(|error| match error {
-            pem::Error::NoItemsFound => TlsError::new(&self.key, Problem::NoKey),
-            _ => TlsError::new(&self.key, Problem::Garbled),
-        })
+        pem::private_key(&contents.bytes).map_err(|fault| TlsError::unusable(&self.key, fault))
     }
 
     fn unusable(&self, error: &rustls::Error) -> TlsError {
@@ -363,31 +371,18 @@ fn read_certificates(
     path: &Path,
     sources: &mut Sources,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(path, sources)?.bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|_| TlsError::new(path, Problem::Garbled))?;
-    if certificates.is_empty() {
-        return Err(TlsError::new(path, Problem::NoCertificate));
-    }
-    Ok(certificates)
+    pem::certificates(&read(path, sources)?.bytes).map_err(|fault| TlsError::unusable(path, fault))
 }
 
 /// The authorities of a file, ended ones too.
 #[derive(Debug)]
 pub(super) struct Authorities {
     pub(super) file: PathBuf,
-    pub(super) roots: Arc<RootCertStore>,
     pub(super) anchors: Vec<Anchor>,
-    /// As they stand in certificates and lists.
-    subjects: HashSet<Vec<u8>>,
+    /// And whether each is in date.
+    pub(super) certificates: Vec<(CertificateDer<'static>, bool)>,
     /// Of those that are to be renewed.
     pub(super) deadlines: Vec<Deadline>,
-}
-
-impl Authorities {
-    pub(super) fn has_subject(&self, subject: &[u8]) -> bool {
-        self.subjects.contains(subject)
-    }
 }
 
 /// Whether it may vouch for others. WebPKI takes whatever it is told to trust: here that would make

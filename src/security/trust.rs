@@ -141,7 +141,7 @@ impl<V: ?Sized> fmt::Debug for Trust<V> {
     }
 }
 
-fn roots_of(authorities: &[Anchor]) -> Arc<RootCertStore> {
+pub(super) fn roots_of(authorities: &[Anchor]) -> Arc<RootCertStore> {
     let anchors = authorities.iter().map(|(anchor, _)| anchor.clone());
     Arc::new(anchors.collect())
 }

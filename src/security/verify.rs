@@ -3,29 +3,31 @@
 //! Owns the one verifier that both use, and the words in which a refusal is told. Knows nothing of
 //! connections or of what comes of a verdict.
 
-use std::{
-    fmt, io,
-    sync::{Arc, LazyLock},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, io, sync::Arc, time::SystemTime};
 
 use rustls::{
-    CertRevocationListError, CertificateError, Error,
+    CertificateError, Error, RootCertStore,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime},
+    pki_types::{CertificateDer, UnixTime},
     server::{VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{
     client_use::{ForClientUse, Unfit},
-    crl::{ListIndex, RevocationLists, system_time},
+    crl::{RevocationLists, system_time, unix_time},
     deadline::Deadline,
     inspect::{day_and_time, escaped},
+    revocation::Unrevoked,
     tls::{Authorities, times},
-    trust::{Anchor, AuthorityEnded, Trust},
+    trust::{AuthorityEnded, Trust},
 };
 use crate::protocol::Code;
+
+/// Bytes of the authorities' names that are sent to clients, to choose a certificate by. They are a
+/// hint alone. TLS has room for 65,535 bytes of them, and Java takes no more than 32 KiB of a whole
+/// message: with more names than this, none is sent, and clients show the certificate they have.
+const HINT_BYTES_MAX: usize = 16 * 1024;
 
 /// Judges client certificates just as the handshake does: it is the same verifier.
 #[derive(Clone)]
@@ -33,35 +35,8 @@ pub struct ClientVerifier {
     verifier: Arc<ForClientUse>,
     /// The same without the lists.
     of_chains: Arc<ForClientUse>,
-    /// The same with lists that count after their end. Large, and hardly ever needed.
-    of_known: Arc<LazyLock<Made, Box<dyn FnOnce() -> Made + Send>>>,
-    index: Arc<ListIndex>,
-    lists: Lists,
+    lists: Option<Arc<RevocationLists>>,
     deadlines: Arc<[Deadline]>,
-}
-
-type Lists = Arc<[CertificateRevocationListDer<'static>]>;
-type Made = Result<ForClientUse, VerifierBuilderError>;
-
-/// Whether a revocation list counts after its end.
-#[derive(Clone, Copy)]
-enum ListEnds {
-    Enforced,
-    Ignored,
-}
-
-fn made(anchors: Vec<Anchor>, lists: Lists, ends: ListEnds, provider: Arc<CryptoProvider>) -> Made {
-    // With a list at hand, a certificate that no list speaks of is refused, anywhere in the chain:
-    // that is what WebPKI does when it is not told otherwise.
-    let build = move |roots| {
-        let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
-            .with_crls(lists.iter().cloned());
-        match ends {
-            ListEnds::Enforced => builder.enforce_revocation_expiration().build(),
-            ListEnds::Ignored => builder.build(),
-        }
-    };
-    Trust::new(anchors, build).map(ForClientUse)
 }
 
 /// Why a client would not be let in now, sorted by what that means to one that is in already.
@@ -111,31 +86,23 @@ impl CertificateRefusal {
 impl ClientVerifier {
     pub(super) fn new(
         authorities: Authorities,
-        lists: RevocationLists,
+        lists: Option<RevocationLists>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let (anchors, ders) = (authorities.anchors, Arc::<[_]>::from(lists.ders));
-        let verifier = |ders: &Lists, ends| {
-            made(
-                anchors.clone(),
-                Arc::clone(ders),
-                ends,
-                Arc::clone(provider),
-            )
-            .map(Arc::new)
-        };
-        let of_known: Box<dyn FnOnce() -> Made + Send> = {
-            let (anchors, ders) = (anchors.clone(), Arc::clone(&ders));
+        let of_lists = lists.iter().flat_map(|lists| lists.deadlines.clone());
+        let deadlines = authorities.deadlines.into_iter().chain(of_lists).collect();
+        let lists = lists.map(Arc::new);
+        let by = |lists: Option<Arc<RevocationLists>>| {
             let provider = Arc::clone(provider);
-            Box::new(|| made(anchors, ders, ListEnds::Ignored, provider))
+            let build = move |roots| verifier(roots, lists.clone(), &provider);
+            let trust = Trust::new(authorities.anchors.clone(), build);
+            trust.map(|trust| Arc::new(ForClientUse(trust)))
         };
         Ok(Self {
-            verifier: verifier(&ders, ListEnds::Enforced)?,
-            of_chains: verifier(&Arc::default(), ListEnds::Enforced)?,
-            of_known: Arc::new(LazyLock::new(of_known)),
-            index: Arc::new(lists.index),
-            lists: ders,
-            deadlines: [authorities.deadlines, lists.deadlines].concat().into(),
+            verifier: by(lists.clone())?,
+            of_chains: by(None)?,
+            lists,
+            deadlines,
         })
     }
 
@@ -145,8 +112,7 @@ impl ClientVerifier {
 
     /// Whether a client with this chain, its own certificate first, would be let in at `now`.
     ///
-    /// Checks signatures, those of the revocation lists among them: nothing to do often on a
-    /// thread that others wait for.
+    /// Checks signatures: nothing to do often on a thread that others wait for.
     ///
     /// # Errors
     ///
@@ -174,9 +140,9 @@ impl ClientVerifier {
     }
 
     /// The same as [`judge`](Self::judge) for a client that `before` has let in: what has not changed
-    /// since then is not looked at again, so that thousands can be judged at once. A list is
-    /// searched, and only for those whom it does not clear is its signature checked; chains are
-    /// followed only to other authorities.
+    /// since then is not looked at again, so that thousands can be judged at once. Lists are
+    /// searched, and only those whom they do not clear are judged anew; chains are followed only to
+    /// other authorities.
     ///
     /// That a list has ended is not held against it; what is on that list is.
     ///
@@ -189,19 +155,11 @@ impl ClientVerifier {
         chain: &[CertificateDer<'_>],
         now: SystemTime,
     ) -> Result<(), CertificateRefusal> {
-        let is_cleared = |certificate: &CertificateDer<'_>| {
-            X509Certificate::from_der(certificate)
-                .is_ok_and(|(_, certificate)| self.index.clears(&certificate))
-        };
-        if !chain.iter().all(is_cleared) {
+        if self.lists.as_ref().is_some_and(|lists| !lists.clear(chain)) {
             match self.judge(chain, now) {
                 Err(CertificateRefusal::StaleList(_)) => {}
                 verdict => return verdict,
             }
-            return match &**self.of_known {
-                Ok(verifier) => verdict(verifier, chain, now),
-                Err(error) => Err(CertificateRefusal::Other(error.to_string())),
-            };
         }
         if self.of_chains.0.is_same_as(&before.of_chains.0) {
             return Ok(());
@@ -220,8 +178,8 @@ impl ClientVerifier {
     }
 
     /// The revocation lists that it judges by.
-    pub(super) fn lists(&self) -> &[CertificateRevocationListDer<'static>] {
-        &self.lists
+    pub(super) fn lists(&self) -> Option<&RevocationLists> {
+        self.lists.as_deref()
     }
 
     /// When the authorities and the lists end.
@@ -246,7 +204,7 @@ impl ClientVerifier {
     /// How many certificates are on the revocation lists.
     #[must_use]
     pub fn revoked_count(&self) -> usize {
-        self.index.revoked
+        self.lists.as_ref().map_or(0, |lists| lists.revoked)
     }
 }
 
@@ -254,9 +212,32 @@ impl fmt::Debug for ClientVerifier {
     /// Without all the lists.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientVerifier")
-            .field("revoked", &self.index.revoked)
+            .field("revoked", &self.revoked_count())
             .finish_non_exhaustive()
     }
+}
+
+/// Demands a chain to one of these authorities, and that nothing in it is revoked.
+fn verifier(
+    roots: Arc<RootCertStore>,
+    lists: Option<Arc<RevocationLists>>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
+    let mut builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider));
+    if hint_bytes(&roots) > HINT_BYTES_MAX {
+        builder = builder.clear_root_hint_subjects();
+    }
+    let chains = builder.build()?;
+    Ok(match lists {
+        None => chains,
+        Some(lists) => Arc::new(Unrevoked {
+            chains,
+            roots,
+            lists,
+            provider: Arc::clone(provider),
+        }),
+    })
 }
 
 fn verdict(
@@ -304,7 +285,6 @@ fn reason_of(error: &Error) -> String {
     match error {
         Error::NoCertificatesPresented => "the client showed no certificate".to_owned(),
         Error::InvalidCertificate(fault) => reason_of_certificate(fault),
-        Error::InvalidCertRevocationList(fault) => reason_of_list(fault),
         other => escaped(&other.to_string()),
     }
 }
@@ -355,27 +335,14 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
     escaped(&text)
 }
 
-fn reason_of_list(fault: &CertRevocationListError) -> String {
-    match fault {
-        CertRevocationListError::BadSignature => {
-            "the revocation list for the client's certificate, or for one in its chain, was signed by another CA of the same name".to_owned()
-        }
-        CertRevocationListError::IssuerInvalidForCrl => {
-            "the CA of the client's certificate, or of one in its chain, may not sign revocation lists (no key usage cRLSign)".to_owned()
-        }
-        other => escaped(&format!(
-            "the revocation list for the client's certificate cannot be used: {other:?}"
-        )),
-    }
-}
-
 fn day(moment: UnixTime) -> String {
     day_and_time(system_time(
         i64::try_from(moment.as_secs()).unwrap_or(i64::MAX),
     ))
 }
 
-/// A clock before 1970 makes every certificate not yet valid, which is the safe answer.
-fn unix_time(moment: SystemTime) -> UnixTime {
-    UnixTime::since_unix_epoch(moment.duration_since(UNIX_EPOCH).unwrap_or_default())
+/// How large the list of these authorities' names is in a request for a certificate.
+fn hint_bytes(roots: &RootCertStore) -> usize {
+    let names = roots.subjects();
+    names.iter().map(|name| 2 + name.as_ref().len()).sum()
 }

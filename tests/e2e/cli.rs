@@ -160,7 +160,7 @@ fn serve_names_the_file_at_fault_and_the_remedy() {
             cert,
             &encrypted,
             &encrypted,
-            &["holds no private key", "not encrypted"],
+            &["is encrypted", "openssl pkey"],
         ),
         (&ca, cert, &broken_key, &broken_key, &["cannot use"]),
         (

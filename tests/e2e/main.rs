@@ -18,6 +18,7 @@ mod support;
 
 mod access;
 mod audit;
+mod authorities;
 mod cli;
 mod delivery;
 mod dev;

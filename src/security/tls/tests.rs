@@ -11,7 +11,7 @@ use rcgen::{
 use rustls::{
     ClientConnection, NamedGroup, ProtocolVersion, ServerConnection,
     client::danger::ServerCertVerifier,
-    pki_types::{CertificateRevocationListDer, ServerName, UnixTime},
+    pki_types::{CertificateRevocationListDer, ServerName, UnixTime, pem::PemObject},
 };
 use tempfile::TempDir;
 
@@ -26,8 +26,11 @@ use crate::{
             RevocationReason, Validity,
         },
         refusal_code, tls_refusal,
+        trust::roots_of,
     },
 };
+
+mod lists;
 
 struct Side {
     folder: TempDir,
@@ -81,7 +84,7 @@ fn handshake(client: &Credentials, server: &ServerTls) -> Result<ClientConnectio
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(TlsVersion::V1_2.and_newer())
         .unwrap()
-        .with_root_certificates(client.authorities(sources).unwrap().roots)
+        .with_root_certificates(roots_of(&client.authorities(sources).unwrap().anchors))
         .with_client_auth_cert(chain, client.read_key(sources).unwrap())
         .unwrap();
     shake_hands(config, server)
@@ -259,7 +262,7 @@ fn refuses_a_client_that_shows_nothing_and_one_that_shows_too_much() {
     let server = read_server(&server_of(&authority).credentials(), &[]).unwrap();
     let client = client_of(&authority, "alice");
     let authorities = client.credentials().authorities(&mut Sources::default());
-    let roots = authorities.unwrap().roots;
+    let roots = roots_of(&authorities.unwrap().anchors);
     let nobody = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(TlsVersion::V1_3.and_newer())
         .unwrap()
@@ -319,8 +322,7 @@ fn a_revoked_client_is_refused_and_no_other() {
 /// Who is in already is judged by less work, and to the same end.
 #[test]
 fn judging_again_comes_to_what_judging_anew_comes_to() {
-    let (authority, other, namesake) =
-        (authority(), Authority::generate("x").unwrap(), authority());
+    let (authority, other) = (authority(), Authority::generate("x").unwrap());
     let side = server_of(&authority);
     let alice = client_of(&authority, "alice");
     let before = read_server(&side.credentials(), &[]).unwrap();
@@ -328,8 +330,7 @@ fn judging_again_comes_to_what_judging_anew_comes_to() {
     let lists = [
         list_of(&authority, &[], day),
         list_of(&authority, &[&alice], day),
-        list_of(&authority, &[], day) + &list_of(&other, &[], day),
-        list_of(&namesake, &[&alice], day),
+        list_of(&other, &[&alice], day),
     ];
     let listed = lists.iter().enumerate();
     let mut crls: Vec<Vec<PathBuf>> = listed
@@ -337,8 +338,9 @@ fn judging_again_comes_to_what_judging_anew_comes_to() {
         .collect();
     crls.push(Vec::new());
     let mut verdicts = Vec::new();
-    for root in [&authority, &other] {
-        side.with("ca.crt", root.certificate_pem());
+    let both = authority.certificate_pem().to_owned() + other.certificate_pem();
+    for root in [&both, authority.certificate_pem(), other.certificate_pem()] {
+        side.with("ca.crt", root);
         for crls in &crls {
             let Ok(after) = read_server(&side.credentials(), crls) else {
                 continue;
@@ -351,7 +353,7 @@ fn judging_again_comes_to_what_judging_anew_comes_to() {
         }
     }
     let good = verdicts.iter().filter(|is_ok| **is_ok).count();
-    assert_eq!((good, verdicts.len()), (3, 7));
+    assert_eq!((good, verdicts.len()), (4, 9));
 }
 
 #[test]
@@ -370,9 +372,11 @@ fn every_ca_of_the_chain_needs_its_own_list_and_may_be_on_one() {
         let list = list_of_serials(&root, serials.into_iter(), day);
         server.with("root.crl", list)
     };
+    // Beside its list the certificate of its issuer, whom clients alone bring along.
     let of_intermediate = server.with(
         "intermediate.crl",
-        list_of(&intermediate, &[], TimeDelta::hours(1)),
+        intermediate.certificate_pem().to_owned()
+            + &list_of(&intermediate, &[], TimeDelta::hours(1)),
     );
     let read = |crls: &[PathBuf]| read_server(&server.credentials(), crls).unwrap();
 
@@ -410,10 +414,8 @@ fn a_list_of_another_ca_does_not_count() {
         let crls = [side.with("ca.crl", list_of(&other, &[&client], TimeDelta::days(1)))];
         read_server(&side.credentials(), &crls)
     };
-    let (reason, code) = refusal(&client, &with_list_of("test CA").unwrap());
-    assert!(reason.contains("another CA of the same name"), "{reason}");
-    assert_eq!(code, None);
-    // Where it is told at once, nobody has to find out why no client gets in.
+    let fault = with_list_of("test CA").unwrap_err().to_string();
+    assert!(fault.contains("signed by another key"), "{fault}");
     let fault = with_list_of("another \u{202e}CA").unwrap_err();
     let text = fault.to_string();
     assert_eq!(fault.path(), side.folder.path().join("ca.crl"));
@@ -591,7 +593,7 @@ fn a_file_that_was_cut_off_is_told_in_words() {
         let fault = read_server(&side.credentials(), &[]).unwrap_err();
         assert_eq!(fault.path(), path);
         assert!(
-            fault.to_string().contains("is garbled or cut off: "),
+            fault.to_string().contains("line 1 is garbled or cut off: "),
             "{fault}"
         );
         fs::write(&path, whole).unwrap();
@@ -599,6 +601,23 @@ fn a_file_that_was_cut_off_is_told_in_words() {
     let crls = [side.folder.path().join("missing.crl")];
     let fault = read_server(&side.credentials(), &crls).unwrap_err();
     assert!(fault.to_string().contains("typed right"), "{fault}");
+}
+
+#[test]
+fn a_chain_that_no_peer_takes_is_refused() {
+    let authority = authority();
+    let side = server_of(&authority);
+    let own = fs::read_to_string(side.credentials().certificate).unwrap();
+    side.with("own.crt", own.repeat(20));
+    assert!(read_server(&side.credentials(), &[]).is_ok());
+    side.with("own.crt", own.repeat(300));
+    let fault = read_server(&side.credentials(), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        fault.contains("own.crt") && fault.contains("64 KiB"),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -610,22 +629,19 @@ fn a_list_that_is_not_fit_to_judge_by_is_refused_by_name() {
     let der = CertificateRevocationListDer::from_pem_slice(good.as_bytes()).unwrap();
     let stale = list_of(&authority, &[], -TimeDelta::seconds(1));
     let newer = list_of(&authority, &[&side], day);
-    let lines: Vec<&str> = good.lines().collect();
+    let (lines, key): (Vec<&str>, _) = (good.lines().collect(), authority.key_pem());
     let shortened = format!("{}\n{}\n{}\n", lines[0], lines[1], lines[lines.len() - 1]);
     let half_more = format!("{good}{}", &good[..good.len() / 2]);
     let two = format!("{good}{newer}");
     let cases: [(&[u8], &str); 11] = [
-        (b"", "it is empty"),
-        (b"garbage", "garbled or cut off"),
-        (authority.certificate_pem().as_bytes(), "no BEGIN X509 CRL"),
-        (
-            &good.as_bytes()[..good.len() / 2],
-            "it is garbled or cut off",
-        ),
+        (b"", "BEGIN X509 CRL line"),
+        (b"garbage", "BEGIN X509 CRL line"),
+        (key.as_bytes(), "\"PRIVATE KEY\""),
+        (&good.as_bytes()[..good.len() / 2], "garbled or cut off"),
         (shortened.as_bytes(), "garbled or cut off"),
         (&der[..der.len() - 1], "garbled or cut off"),
         (&[&der[..], b"\n"].concat(), "something follows its end"),
-        (half_more.as_bytes(), "no usable revocation"),
+        (half_more.as_bytes(), "garbled or cut off"),
         (stale.as_bytes(), "tidings certs renew"),
         (two.as_bytes(), "give the newest alone"),
         (&without_next_update(&der), "(nextUpdate)"),
@@ -834,7 +850,7 @@ fn a_list_that_ended_in_force_is_kept_and_hides_no_other() {
     let of_root = side.with("root.crl", list_of(&root, &[], TimeDelta::days(-1)));
     let put = |revoked: &[&Side]| {
         let list = list_of(&middle, revoked, TimeDelta::days(1));
-        side.with("middle.crl", list)
+        side.with("middle.crl", middle.certificate_pem().to_owned() + &list)
     };
     let files = ServerTlsFiles {
         credentials: side.credentials(),
@@ -844,23 +860,12 @@ fn a_list_that_ended_in_force_is_kept_and_hides_no_other() {
     let sources = &mut Sources::default();
     assert!(files.clients(None, sources).is_err());
     // As if it had been in date when it was read.
-    let der = CertificateRevocationListDer::from_pem_slice(&fs::read(&of_root).unwrap()).unwrap();
-    let authorities = || {
-        side.credentials()
-            .authorities(&mut Sources::default())
-            .unwrap()
-    };
-    let kept = [der];
+    let authorities = side.credentials().authorities(sources).unwrap();
     let now = SystemTime::now();
-    let lists = RevocationLists::read(
-        &files.crls,
-        &authorities(),
-        &provider(),
-        sources,
-        now,
-        &kept,
-    );
-    let before = ClientVerifier::new(authorities(), lists.unwrap(), &provider()).unwrap();
+    let then = now - DAY * 2;
+    let lists =
+        RevocationLists::read(&files.crls, &authorities, &provider(), sources, then, None).unwrap();
+    let before = ClientVerifier::new(authorities, Some(lists), &provider()).unwrap();
     put(&[&alice]);
     let after = files.clients(Some(&before), sources).unwrap();
     let again = |side: &Side| after.judge_again(&before, &chain_of(side), now);
