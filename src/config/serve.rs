@@ -28,7 +28,8 @@ pub struct ServeFlags {
     #[arg(long, env = "TIDINGS_DEV", value_parser = BoolishValueParser::new())]
     pub dev: bool,
 
-    /// Address and port to listen on. May be given several times; port 0 picks a free one.
+    /// Address and port to listen on. May be given several times; port 0 picks a free one. `[::]`
+    /// takes IPv4 too, unless that has an address of its own with the same port.
     #[arg(
         long,
         env = "TIDINGS_LISTEN",
@@ -196,7 +197,7 @@ pub struct ServeFlags {
     )]
     pub max_connections_per_identity: usize,
 
-    /// Clients at once from the same IP address [0 = no limit].
+    /// Clients at once from the same IP address (IPv6: the same /64) [0 = no limit].
     #[arg(
         long,
         env = "TIDINGS_MAX_CONNECTIONS_PER_ADDRESS",

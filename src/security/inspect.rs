@@ -260,6 +260,9 @@ pub enum InspectError {
     },
 }
 
+/// Characters of a text that [`quoted`] shows.
+const QUOTED_CHARS_MAX: usize = 64;
+
 /// A stranger's text so that it can do no harm on a terminal or in a log: control characters,
 /// line ends, characters that turn the direction of writing or do not show are spelled out
 /// (`\n`, `\u{202e}`), and `\` and `"` have a `\` before them.
@@ -271,6 +274,14 @@ pub fn escaped(text: &str) -> String {
         .and_then(|rest| rest.strip_suffix('"'))
         .unwrap_or_default()
         .to_owned()
+}
+
+/// The beginning of a stranger's text, [`escaped`] and in quotes: for a sentence, however long it is.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+    }
 }
 
 /// A name's text; where it is in none of the usual character sets its bytes, as RFC 4514 has it.
@@ -352,6 +363,14 @@ fn hex(bytes: &[u8], separator: &str) -> String {
 mod tests {
     use super::*;
     use crate::security::issue::{Authority, CertificateRequest};
+
+    #[test]
+    fn quotes_no_more_than_the_beginning() {
+        let (short, long) = ("ü".repeat(64), "ü".repeat(65));
+        assert_eq!(quoted(&short), format!("\"{short}\""));
+        assert_eq!(quoted(&long), format!("\"{short}\"…"));
+        assert_eq!(quoted("a\u{202e}\n\""), r#""a\u{202e}\n\"""#);
+    }
 
     #[test]
     fn tells_what_the_certificate_says() {

@@ -22,6 +22,7 @@ mod authorities;
 mod cli;
 mod delivery;
 mod dev;
+mod endings;
 mod hostile;
 mod limits;
 mod presence;
