@@ -165,8 +165,8 @@ pub struct ServeFlags {
     )]
     pub token_audience: Option<String>,
 
-    /// How often to look whether one of these files, or a certificate, has changed. SIGHUP does so
-    /// at once [0 = only on SIGHUP].
+    /// How often to look whether one of these files, or a certificate, has changed: what two looks
+    /// in a row agree on is taken. SIGHUP takes it at once [0 = only on SIGHUP].
     #[arg(
         long,
         env = "TIDINGS_RELOAD_INTERVAL",
