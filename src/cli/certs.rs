@@ -10,7 +10,10 @@ use std::{
 use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::{dev, exit::UsageError};
+use super::{
+    dev::{self, no_certificate},
+    exit::UsageError,
+};
 use crate::security::{
     IdentityError, IdentitySource,
     inspect::{CertificateSummary, ListSummary, day_and_time, escaped},
@@ -381,6 +384,9 @@ fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()>
         let next_update = written.list.next_update;
         return tell_list(&folder, next_update, written.owner_lost.as_deref(), out);
     };
+    if !folder.certificate(name).exists() {
+        return Err(no_certificate(&folder.certificate(name), folder.path()).into());
+    }
     let if_revoked = if arguments.even_if_revoked {
         IfRevoked::Renew
     } else {
@@ -766,7 +772,7 @@ mod tests {
         };
         let text = told("alice", IfRevoked::Refuse);
         assert!(
-            text.contains("is not revoked") && text.contains("alice.old.crt --dir "),
+            text.contains("is not revoked") && text.contains("alice.old.crt --certs "),
             "{text}"
         );
         let bob = Revoked::Certificate(folder.certificate("bob"));

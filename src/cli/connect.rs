@@ -107,12 +107,13 @@ impl Connect {
             return Err(UsageError("--cert and --key go together".to_owned()).into());
         }
         let in_folder = |name: &str| self.certs.join(name);
+        let own = in_folder(&format!("{}.crt", self.name));
+        if self.cert.is_none() && !own.exists() {
+            return Err(dev::no_certificate(&own, &self.certs).into());
+        }
         let credentials = Credentials {
             ca: self.ca.clone().unwrap_or_else(|| in_folder("ca.crt")),
-            certificate: self
-                .cert
-                .clone()
-                .unwrap_or_else(|| in_folder(&format!("{}.crt", self.name))),
+            certificate: self.cert.clone().unwrap_or(own),
             key: self
                 .key
                 .clone()

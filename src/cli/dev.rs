@@ -1,12 +1,17 @@
 //! `serve --dev`: from nothing to a running broker and three lines to paste.
 
-use std::{env, fs, io, net::SocketAddr, path::Path};
+use std::{
+    env, fs, io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 use anyhow::Context;
+use tracing::warn;
 
 use super::exit::UsageError;
 use crate::security::{
-    inspect::escaped,
+    inspect::{CertificateSummary, escaped},
     issue::{CertificateFolder, ServerNames, Validity},
 };
 
@@ -28,6 +33,46 @@ pub(super) fn certificates() -> anyhow::Result<CertificateFolder> {
         check_has_key(&folder, name)?;
     }
     Ok(folder)
+}
+
+/// Clients that come from elsewhere need a name or address that the certificate has.
+pub(super) fn warn_of_unreachable(listen: &[SocketAddr], certificate: &Path) {
+    // A certificate that cannot be read ends the start, with its own words.
+    let Ok(summaries) = CertificateSummary::read(certificate) else {
+        return;
+    };
+    let Some(summary) = summaries.first() else {
+        return;
+    };
+    for address in listen
+        .iter()
+        .filter(|address| !reaches(summary, address.ip()))
+    {
+        warn!(
+            %address,
+            "clients on other machines will refuse the certificate {}, which is for this machine alone: remove server.crt and server.key beside it, and run `tidings certs init --dns NAME` or `--ip ADDRESS`",
+            certificate.display()
+        );
+    }
+}
+
+/// Whether a client that connects to `address` can find what it expects in the certificate. For all
+/// addresses at once that is any name but this machine's.
+fn reaches(certificate: &CertificateSummary, address: IpAddr) -> bool {
+    if !address.is_unspecified() {
+        return address.is_loopback() || certificate.ips.contains(&address);
+    }
+    certificate.dns.iter().any(|name| name != "localhost")
+        || certificate.ips.iter().any(|ip| !ip.is_loopback())
+}
+
+/// For a name that was typed, in words.
+pub(super) fn no_certificate(missing: &Path, folder: &Path) -> UsageError {
+    UsageError(format!(
+        "there is no {}: {}",
+        missing.display(),
+        names_in(folder)
+    ))
 }
 
 /// Which names a folder has certificates of, in words.

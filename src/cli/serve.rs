@@ -47,6 +47,7 @@ impl Serve {
         let mut flags = self.flags;
         let log = log::start(&flags.log, flags.log_format)?;
         warn_of_unknown_variables();
+        flags.or_shared_variables(|name| env::var_os(name));
         if flags.dev {
             let folder = dev::certificates()?;
             // The list is this authority's: of another's clients it says nothing.
@@ -58,6 +59,9 @@ impl Serve {
                 .cert
                 .get_or_insert_with(|| folder.certificate("server"));
             flags.key.get_or_insert_with(|| folder.key("server"));
+            if let Some(certificate) = &flags.cert {
+                dev::warn_of_unreachable(&flags.listen, certificate);
+            }
         }
         let (settings, policy) = flags.resolve()?;
         if let Some(ready_file) = &flags.ready_file {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::security::{
     Identity,
-    issue::{CertificateFolder, IfRevoked, RevocationReason, Revoked, Validity},
+    issue::{CertificateFolder, IfRevoked, RevocationReason, Revoked, ServerNames, Validity},
     tokens::TokenFile,
 };
 
@@ -30,7 +30,9 @@ impl Site {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let certificates = CertificateFolder::new(folder.path());
-        certificates.init(Validity::default()).unwrap();
+        certificates
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let path = |name: &str| folder.path().join(name);
         let mut files = PolicyFiles::of_certificates(&certificates);
         files.tls.crls.push(certificates.crl());
