@@ -10,13 +10,16 @@ use std::{
 use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::exit::UsageError;
+use super::{
+    dev::{self, no_certificate},
+    exit::UsageError,
+};
 use crate::security::{
     IdentityError, IdentitySource,
     inspect::{CertificateSummary, ListSummary, day_and_time, escaped},
     issue::{
         CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, IfRevoked, Purpose, RenewReport,
-        RevocationReason, RevokeReport, Revoked, Serial, Validity,
+        RevocationReason, RevokeReport, Revoked, Serial, ServerNames, Validity,
     },
 };
 
@@ -37,7 +40,8 @@ pub(crate) enum CertsCommand {
     /// ca.key can become anyone.
     #[command(after_help = "Examples:\n  \
         tidings certs init\n  \
-        tidings certs init --dir /srv/broker/certs --days 90")]
+        tidings certs init --certs /srv/broker/certs --days 90\n  \
+        tidings certs init --dns broker.example.org --ip 192.0.2.7")]
     Init(InitArguments),
     /// Make a key and a certificate, signed by the CA of the folder.
     ///
@@ -91,6 +95,12 @@ pub(crate) enum CertsCommand {
 pub(crate) struct InitArguments {
     #[command(flatten)]
     folder: FolderArgument,
+    /// Add a DNS name to the server's certificate, beside localhost. Can be given again.
+    #[arg(long, value_name = "NAME")]
+    dns: Vec<String>,
+    /// Add an IP address to the server's certificate, beside 127.0.0.1 and ::1. Can be given again.
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Vec<IpAddr>,
     /// Days for which the server's and the clients' certificates are good.
     #[arg(long, value_name = "N", default_value_t = CERTIFICATE_DAYS,
         value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX))]
@@ -178,7 +188,13 @@ pub(crate) struct ShowArguments {
 #[derive(Debug, clap::Args)]
 struct FolderArgument {
     /// The folder of the certificates.
-    #[arg(long, value_name = "FOLDER", default_value = "certs")]
+    #[arg(
+        long = "certs",
+        visible_alias = "dir",
+        env = "TIDINGS_CERTS",
+        value_name = "FOLDER",
+        default_value = dev::FOLDER
+    )]
     dir: PathBuf,
 }
 
@@ -196,7 +212,11 @@ pub(crate) fn run(command: CertsCommand) -> anyhow::Result<()> {
 
 fn init(arguments: &InitArguments, out: &mut impl Write) -> anyhow::Result<()> {
     let folder = CertificateFolder::new(&arguments.folder.dir);
-    let report = folder.init(Validity::days(arguments.days))?;
+    let names = ServerNames {
+        dns: arguments.dns.clone(),
+        ips: arguments.ip.clone(),
+    };
+    let report = folder.init(Validity::days(arguments.days), &names)?;
     for path in &report.left {
         writeln!(out, "left {}", path.display())?;
     }
@@ -364,6 +384,9 @@ fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()>
         let next_update = written.list.next_update;
         return tell_list(&folder, next_update, written.owner_lost.as_deref(), out);
     };
+    if !folder.certificate(name).exists() {
+        return Err(no_certificate(&folder.certificate(name), folder.path()).into());
+    }
     let if_revoked = if arguments.even_if_revoked {
         IfRevoked::Renew
     } else {
@@ -400,7 +423,7 @@ fn told_of_old(report: &RenewReport, dir: &Path, now: DateTime<Utc>) -> Option<S
             day_and_time(revocation.since)
         )),
         None if report.old_not_after > now => Some(format!(
-            "the old certificate is not revoked, and good until {}: `tidings certs revoke {} --dir {}` ends it",
+            "the old certificate is not revoked, and good until {}: `tidings certs revoke {} --certs {}` ends it",
             day_and_time(report.old_not_after),
             report.old_certificate.display(),
             dir.display()
@@ -463,9 +486,10 @@ fn find(wanted: &Path, dir: &Path) -> Result<PathBuf, UsageError> {
     match in_folder {
         Some(path) if path.exists() => Ok(path),
         Some(path) if !wanted.exists() => Err(UsageError(format!(
-            "there is neither {} nor a file {}: give a certificate's name or its file",
+            "there is neither {} nor a file {}: {}",
             path.display(),
-            wanted.display()
+            wanted.display(),
+            dev::names_in(dir)
         ))),
         _ => Ok(wanted.to_owned()),
     }
@@ -663,7 +687,9 @@ mod tests {
     fn show_tells_what_is_on_a_list() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = CertificateFolder::new(temporary.path());
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let alice = Revoked::Certificate(folder.certificate("alice"));
         let report = folder
             .revoke(&alice, RevocationReason::KeyCompromise)
@@ -688,7 +714,9 @@ mod tests {
     fn show_tells_who_stands_beside_a_list() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = CertificateFolder::new(temporary.path());
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let both =
             fs::read_to_string(folder.ca()).unwrap() + &fs::read_to_string(folder.crl()).unwrap();
         let certificate = temporary.path().join("both.crl");
@@ -715,7 +743,9 @@ mod tests {
     fn show_finds_a_name_before_a_file() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = CertificateFolder::new(temporary.path());
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let found = |wanted: &Path| find(wanted, temporary.path());
         assert_eq!(found(Path::new("ca")).unwrap(), folder.ca());
         let file = folder.certificate("alice");
@@ -733,14 +763,16 @@ mod tests {
     fn renewing_tells_the_truth_of_the_old_certificate() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = CertificateFolder::new(temporary.path());
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let told = |name: &str, if_revoked| {
             let report = folder.renew(name, if_revoked).unwrap();
             told_of_old(&report, folder.path(), Utc::now()).unwrap()
         };
         let text = told("alice", IfRevoked::Refuse);
         assert!(
-            text.contains("is not revoked") && text.contains("alice.old.crt --dir "),
+            text.contains("is not revoked") && text.contains("alice.old.crt --certs "),
             "{text}"
         );
         let bob = Revoked::Certificate(folder.certificate("bob"));

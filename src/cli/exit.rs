@@ -105,6 +105,11 @@ pub(super) fn hint(error: &client::Error) -> &'static str {
         client::Error::Connect { cause, .. } if is_of_unknown_ca(cause) => {
             " (give the CA that signed it with --ca)"
         }
+        client::Error::Connect { cause, .. }
+            if cause.kind() == io::ErrorKind::ConnectionRefused =>
+        {
+            " (nothing listens there: does the broker run, and is the port in --server right?)"
+        }
         _ => "",
     }
 }

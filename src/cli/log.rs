@@ -109,7 +109,7 @@ pub(super) fn start(filter: &str, format: LogFormat) -> anyhow::Result<Log> {
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(log.writer());
     // The journal notes the time of every line itself.
-    let is_journal = env::var_os("JOURNAL_STREAM").is_some();
+    let is_journal = env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream));
     match format {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init()?,
         LogFormat::Human if is_journal => {
@@ -118,12 +118,24 @@ pub(super) fn start(filter: &str, format: LogFormat) -> anyhow::Result<Log> {
                 .try_init()?;
         }
         LogFormat::Human => {
-            let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
-            registry.with(layer.with_ansi(is_terminal)).try_init()?;
+            registry.with(layer.with_ansi(has_colours())).try_init()?;
         }
     }
     log_panics();
     Ok(log)
+}
+
+/// Whether this is the device and inode of standard error: a program that a service starts has the
+/// variable too, wherever its own output goes (systemd.exec(5)).
+fn is_stderr(stream: &str) -> bool {
+    rustix::fs::fstat(io::stderr())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+/// See <https://no-color.org>.
+fn has_colours() -> bool {
+    let declined = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !declined && io::IsTerminal::is_terminal(&io::stderr())
 }
 
 /// A lone word is meant as a level. The library would take a mistyped one for the name of a target,

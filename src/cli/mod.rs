@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 pub use exit::Exit;
 
 /// The version, and the commit that it was built from.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TIDINGS_COMMIT"), ")");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_COMMIT"), ")");
 
 /// A publish/subscribe broker that speaks newline-delimited JSON over mutual TLS.
 #[derive(Debug, Parser)]

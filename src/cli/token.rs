@@ -119,9 +119,13 @@ fn new(
     );
     let identity = escaped(identity.as_str());
     writeln!(talk, "tidings: token {} for {identity}, {end}", token.id())?;
+    let shown_once = match place {
+        Some(_) => "",
+        None => "it is not shown again; ",
+    };
     writeln!(
         talk,
-        "tidings: it is not shown again; a running server takes it within its reload interval, or on SIGHUP"
+        "tidings: {shown_once}a running server takes it within its reload interval, or on SIGHUP"
     )?;
     warn_of_owner(&file, &changed, talk)?;
     warn_of_writers(&file, talk)

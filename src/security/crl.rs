@@ -8,6 +8,7 @@ mod issuers;
 mod list;
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -27,17 +28,20 @@ use list::{List, Role, Scope};
 
 use super::{
     deadline::Deadline,
+    digest::sha256,
     fault_text::GARBLED,
     inspect::escaped,
     pem,
     source::Sources,
-    tls::{Authorities, Problem, TlsError},
+    tls::{self, Authorities, Problem, TlsError},
 };
 
 /// The lists of some files, each fit for judging by.
 #[derive(Debug, Default)]
 pub(super) struct RevocationLists {
     issuers: Issuers,
+    /// Of their bytes.
+    digests: HashSet<[u8; 32]>,
     /// How many certificates are on them.
     pub(super) revoked: usize,
     /// When each of them ends.
@@ -50,7 +54,7 @@ impl RevocationLists {
     /// # Errors
     ///
     /// When a file cannot be read, holds anything but usable lists and certificates of their
-    /// issuers, or a list that has ended by `now`; when a list is not signed by an authority or by
+    /// issuers, or a list that has ended by `now` and is not one of those in force; when a list is not signed by an authority or by
     /// a CA of these files that an authority vouches for; when two lists are for the same
     /// certificates.
     pub(super) fn read(
@@ -59,12 +63,11 @@ impl RevocationLists {
         provider: &CryptoProvider,
         sources: &mut Sources,
         now: SystemTime,
+        in_force: Option<&Self>,
     ) -> Result<Self, TlsError> {
         let mut files = Vec::new();
         for path in paths {
-            let contents = sources
-                .read(path)
-                .map_err(|error| TlsError::new(path, Problem::Read(error)))?;
+            let contents = tls::read(path, sources)?;
             let file = pem::revocation_lists(&contents.bytes)
                 .map_err(|fault| TlsError::unusable(path, fault))?;
             files.push((path, file));
@@ -78,22 +81,24 @@ impl RevocationLists {
             .flat_map(|(_, file)| file.certificates.clone())
             .collect();
         let strangers = all.issuers.add_vouched_for(others, now, provider);
-        let mut known = Vec::new();
         for (path, file) in files {
             let stranger = file.certificates.iter().find(|of| strangers.contains(of));
             if let Some(stranger) = stranger {
                 return Err(authorities.strange_issuer(path, stranger));
             }
             for (index, der) in file.lists.into_iter().enumerate() {
+                let digest = sha256(&der);
                 // The same list in two files is no fault.
-                if !known.contains(&der) {
+                if all.digests.insert(digest) {
                     let place = Place {
                         path,
                         number: index + 1,
                         ca: &authorities.file,
                     };
-                    all.add(&der, place, provider, now)?;
-                    known.push(der);
+                    // One that has ended since it came into force must not keep out what is newer
+                    // beside it: to handshakes it says as little as before.
+                    let is_kept = in_force.is_some_and(|lists| lists.digests.contains(&digest));
+                    all.add(&der, place, provider, now, is_kept)?;
                 }
             }
         }
@@ -106,6 +111,7 @@ impl RevocationLists {
         place: Place<'_>,
         provider: &CryptoProvider,
         now: SystemTime,
+        is_kept: bool,
     ) -> Result<(), TlsError> {
         let bad = |reason| place.fault(Problem::BadList(reason));
         let list = parsed(der).map_err(bad)?;
@@ -123,12 +129,13 @@ impl RevocationLists {
             .issuers
             .signer(entries.issuer(), &list, provider)
             .map_err(|fault| place.unsigned(&fault, &issuer))?;
-        if next_update <= now {
+        let has_ended = next_update <= now;
+        if has_ended && !signer.is_in_use {
             // Nobody renews the list of a CA that has ended.
-            return match signer.is_in_use {
-                true => Err(place.fault(Problem::ListEnded(next_update))),
-                false => Ok(()),
-            };
+            return Ok(());
+        }
+        if has_ended && !is_kept {
+            return Err(place.fault(Problem::ListEnded(next_update)));
         }
         // Which of two is the newer one is not for the broker to find out.
         let is_second =

@@ -21,6 +21,20 @@ impl fmt::Display for Unreadable<'_> {
     }
 }
 
+/// Tells in one line that a file that decides is for everyone to change, and what helps.
+#[derive(Debug)]
+pub(super) struct WritableByOthers<'a>(pub(super) &'a Path, pub(super) u32);
+
+impl fmt::Display for WritableByOthers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, mode) = (self.0.display(), self.1);
+        write!(
+            f,
+            "every user of this machine can write to {path} (mode {mode:04o}), and so decide who is trusted and who may do what: run `chmod o-w {path}`"
+        )
+    }
+}
+
 /// What may help against a failed reading, to be put behind the system's own words.
 pub(crate) fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {

@@ -16,13 +16,15 @@ mod revocation;
 mod signature;
 mod source;
 mod tls;
+mod trust;
 mod verify;
 
+pub(crate) use aside::Aside;
 pub use deadline::Deadline;
 pub(crate) use fault_text::{Unreadable, remedy};
 pub use identity::{Identity, IdentityError, IdentitySource, identity_of, turns_direction};
 pub use network::{Network, canonical};
-pub use policy::{Policy, PolicyError, PolicyFiles, TokenKeysFile};
+pub use policy::{Group, Policy, PolicyError, PolicyFiles, Reading, Seen, TokenKeysFile};
 pub use source::{Contents, FILE_BYTES_MAX, Sources};
 pub use tls::{Credentials, ServerTls, ServerTlsFiles, TlsError, TlsVersion, client_config};
 pub use verify::{CertificateRefusal, ClientVerifier, refusal_code, tls_refusal};

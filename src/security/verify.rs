@@ -16,9 +16,11 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::{
     client_use::{ForClientUse, Unfit},
     crl::{RevocationLists, system_time, unix_time},
+    deadline::Deadline,
     inspect::{day_and_time, escaped},
     revocation::Unrevoked,
-    tls::times,
+    tls::{Authorities, times},
+    trust::{AuthorityEnded, Trust},
 };
 use crate::protocol::Code;
 
@@ -33,8 +35,8 @@ pub struct ClientVerifier {
     verifier: Arc<ForClientUse>,
     /// The same without the lists.
     of_chains: Arc<ForClientUse>,
-    roots: Arc<RootCertStore>,
     lists: Option<Arc<RevocationLists>>,
+    deadlines: Arc<[Deadline]>,
 }
 
 /// Why a client would not be let in now, sorted by what that means to one that is in already.
@@ -46,8 +48,11 @@ pub enum CertificateRefusal {
     /// Its certificate, or one between that and the root, has reached its end.
     #[error("the client's certificate, or one in its chain, has expired")]
     Expired,
+    /// A revocation list for it has ended, in a sentence: nothing newer is known against it.
+    #[error("{0}")]
+    StaleList(String),
     /// Anything else, in a sentence: nobody vouches for it any more, or a revocation list is
-    /// missing or has ended.
+    /// missing.
     #[error("{0}")]
     Other(String),
 }
@@ -59,6 +64,10 @@ impl CertificateRefusal {
             Error::InvalidCertificate(
                 CertificateError::Expired | CertificateError::ExpiredContext { .. },
             ) => Self::Expired,
+            Error::InvalidCertificate(
+                CertificateError::ExpiredRevocationList
+                | CertificateError::ExpiredRevocationListContext { .. },
+            ) => Self::StaleList(reason_of(error)),
             other => Self::Other(reason_of(other)),
         }
     }
@@ -69,39 +78,31 @@ impl CertificateRefusal {
         match self {
             Self::Revoked => Some(Code::CertificateRevoked),
             Self::Expired => Some(Code::CertificateExpired),
-            Self::Other(_) => None,
+            Self::StaleList(_) | Self::Other(_) => None,
         }
     }
 }
 
 impl ClientVerifier {
     pub(super) fn new(
-        roots: Arc<RootCertStore>,
+        authorities: Authorities,
         lists: Option<RevocationLists>,
-        provider: Arc<CryptoProvider>,
+        provider: &Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let mut builder =
-            WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
-        if hint_bytes(&roots) > HINT_BYTES_MAX {
-            builder = builder.clear_root_hint_subjects();
-        }
-        let chains = builder.build()?;
-        let of_chains = Arc::new(ForClientUse(Arc::clone(&chains)));
+        let of_lists = lists.iter().flat_map(|lists| lists.deadlines.clone());
+        let deadlines = authorities.deadlines.into_iter().chain(of_lists).collect();
         let lists = lists.map(Arc::new);
-        let verifier = match &lists {
-            None => Arc::clone(&of_chains),
-            Some(lists) => Arc::new(ForClientUse(Arc::new(Unrevoked {
-                chains,
-                roots: Arc::clone(&roots),
-                lists: Arc::clone(lists),
-                provider,
-            }))),
+        let by = |lists: Option<Arc<RevocationLists>>| {
+            let provider = Arc::clone(provider);
+            let build = move |roots| verifier(roots, lists.clone(), &provider);
+            let trust = Trust::new(authorities.anchors.clone(), build);
+            trust.map(|trust| Arc::new(ForClientUse(trust)))
         };
         Ok(Self {
-            verifier,
-            of_chains,
-            roots,
+            verifier: by(lists.clone())?,
+            of_chains: by(None)?,
             lists,
+            deadlines,
         })
     }
 
@@ -124,9 +125,26 @@ impl ClientVerifier {
         verdict(&self.verifier, chain, now)
     }
 
-    /// The same for a client that `before` has let in: what has not changed since then is not looked
-    /// at again, so that thousands can be judged at once. Lists are searched, and only those whom
-    /// they do not clear are judged anew; chains are followed only to other roots.
+    /// Whether the chain still leads to an authority, and nothing in it or above it has ended. Lists
+    /// are not looked at: by the passing of time alone they say nothing new.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn judge_time(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<(), CertificateRefusal> {
+        verdict(&self.of_chains, chain, now)
+    }
+
+    /// The same as [`judge`](Self::judge) for a client that `before` has let in: what has not changed
+    /// since then is not looked at again, so that thousands can be judged at once. Lists are
+    /// searched, and only those whom they do not clear are judged anew; chains are followed only to
+    /// other authorities.
+    ///
+    /// That a list has ended is not held against it; what is on that list is.
     ///
     /// # Errors
     ///
@@ -138,16 +156,40 @@ impl ClientVerifier {
         now: SystemTime,
     ) -> Result<(), CertificateRefusal> {
         if self.lists.as_ref().is_some_and(|lists| !lists.clear(chain)) {
-            return self.judge(chain, now);
+            match self.judge(chain, now) {
+                Err(CertificateRefusal::StaleList(_)) => {}
+                verdict => return verdict,
+            }
         }
-        if self.roots.roots == before.roots.roots {
+        if self.of_chains.0.is_same_as(&before.of_chains.0) {
             return Ok(());
         }
-        verdict(&self.of_chains, chain, now)
+        self.judge_time(chain, now)
+    }
+
+    /// Whether this is `other`, and not one made anew.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.verifier, &other.verifier)
+    }
+
+    /// Whether any authority is in date.
+    pub(super) fn trusts_any(&self, now: SystemTime) -> bool {
+        self.of_chains.0.is_any_in_date(now)
+    }
+
+    /// The revocation lists that it judges by.
+    pub(super) fn lists(&self) -> Option<&RevocationLists> {
+        self.lists.as_deref()
+    }
+
+    /// When the authorities and the lists end.
+    pub(super) fn deadlines(&self) -> &[Deadline] {
+        &self.deadlines
     }
 
     /// The next moment at which the verdict on this chain could change by the passing of time:
-    /// when the first of its certificates that is still good has ended. `None` when there is none.
+    /// when the first of its certificates that is still good has ended, or an authority. `None` when
+    /// there is none.
     #[must_use]
     pub fn changes_at(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<SystemTime> {
         chain
@@ -155,6 +197,7 @@ impl ClientVerifier {
             .filter_map(|certificate| X509Certificate::from_der(certificate).ok())
             .map(|(_, certificate)| times(&certificate).1)
             .filter(|end| *end > now)
+            .chain(self.of_chains.0.changes_at(now))
             .min()
     }
 
@@ -172,6 +215,29 @@ impl fmt::Debug for ClientVerifier {
             .field("revoked", &self.revoked_count())
             .finish_non_exhaustive()
     }
+}
+
+/// Demands a chain to one of these authorities, and that nothing in it is revoked.
+fn verifier(
+    roots: Arc<RootCertStore>,
+    lists: Option<Arc<RevocationLists>>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
+    let mut builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider));
+    if hint_bytes(&roots) > HINT_BYTES_MAX {
+        builder = builder.clear_root_hint_subjects();
+    }
+    let chains = builder.build()?;
+    Ok(match lists {
+        None => chains,
+        Some(lists) => Arc::new(Unrevoked {
+            chains,
+            roots,
+            lists,
+            provider: Arc::clone(provider),
+        }),
+    })
 }
 
 fn verdict(
@@ -259,7 +325,11 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
             "the revocation list for the client's certificate, or for one in its chain, has expired: its successor was due on {}",
             day(*next_update)
         ),
-        CertificateError::Other(other) if other.0.is::<Unfit>() => other.to_string(),
+        CertificateError::Other(other)
+            if other.0.is::<Unfit>() || other.0.is::<AuthorityEnded>() =>
+        {
+            other.to_string()
+        }
         other => format!("the client's certificate cannot be used: {other}"),
     };
     escaped(&text)

@@ -13,7 +13,9 @@ use super::repeats::{Repeated, Repeats, Subject};
 use crate::{
     broker::{Judged, Refusal, Withdrawn},
     protocol::{ClientId, CloseReason, Code},
-    security::{Identity, Network, Policy, access::Denial, inspect::escaped, tokens::TokenFault},
+    security::{
+        Group, Identity, Network, Policy, access::Denial, inspect::escaped, tokens::TokenFault,
+    },
 };
 
 /// The target under which the log has the audit trail.
@@ -229,12 +231,18 @@ pub(super) fn nothing_to_reload(asked_by: &str) {
     );
 }
 
-/// A fault in a file: all of the policy stays as it was.
-pub(super) fn reload_refused(asked_by: &str, reason: &str) {
-    error!(
-        target: AUDIT_TARGET, event = "reload_refused", asked_by, reason,
-        "not reloaded: everything stays as it was"
-    );
+/// A fault in a file: all of its group stays as it was. Without a group, everything does.
+pub(super) fn reload_refused(asked_by: &str, group: Option<Group>, reason: &str) {
+    match group.map(Group::flags) {
+        Some(kept) => error!(
+            target: AUDIT_TARGET, event = "reload_refused", asked_by, kept, reason,
+            "not reloaded: what these files said before stays in force"
+        ),
+        None => error!(
+            target: AUDIT_TARGET, event = "reload_refused", asked_by, reason,
+            "not reloaded: everything stays as it was"
+        ),
+    }
 }
 
 fn tell_withdrawn(withdrawn: &Withdrawn) {

@@ -20,6 +20,7 @@ mod access;
 mod audit;
 mod authorities;
 mod cli;
+mod cli_settings;
 mod delivery;
 mod dev;
 mod endings;

@@ -4,7 +4,10 @@ use std::{
     time::SystemTime,
 };
 
-use crate::security::{fault_text::Unreadable, inspect::day_and_time};
+use crate::security::{
+    fault_text::{Unreadable, WritableByOthers},
+    inspect::day_and_time,
+};
 
 /// A file that TLS needs cannot be used. One line: the file, the fault, the remedy.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub(in crate::security) enum Problem {
     LargeChain,
     Mismatch(PathBuf),
     LoosePermissions(u32),
+    WritableByOthers(u32),
     Unusable(String),
     BadList(String),
     ListWithoutEnd,
@@ -106,6 +110,7 @@ impl fmt::Display for TlsError {
                 f,
                 "every user of this machine can reach the private key in {path} (mode {mode:04o}): run `chmod o= {path}`, or pass --allow-loose-key-permissions"
             ),
+            Problem::WritableByOthers(mode) => WritableByOthers(&self.path, *mode).fmt(f),
             Problem::Unusable(reason) => write!(f, "cannot use {path}: {reason}"),
             Problem::BadList(reason) => write!(
                 f,

@@ -331,7 +331,7 @@ fn a_list_for_some_is_one_for_those_that_name_it() {
     let client = |serial: u64, points: &[&str], garbled: bool| {
         let mut params = CertificateParams::default();
         params.serial_number = Some(SerialNumber::from(serial));
-        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.crl_distribution_points = points
             .iter()
             .map(|name| CrlDistributionPoint {
