@@ -13,6 +13,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::{
     dev::{self, no_certificate},
     exit::UsageError,
+    say::say,
 };
 use crate::security::{
     IdentityError, IdentitySource,
@@ -245,7 +246,7 @@ fn warn_of_end(path: &Path) {
         Ok(_) => return,
         Err(fault) => fault.to_string(),
     };
-    hint(&format!("warning: {warning}"));
+    say(format!("warning: {warning}"));
 }
 
 fn issue(arguments: IssueArguments, out: &mut impl Write) -> anyhow::Result<()> {
@@ -319,7 +320,7 @@ fn revoke(arguments: RevokeArguments, out: &mut impl Write) -> anyhow::Result<()
 /// A server's certificate on a list looks like more than it is.
 fn warn_of_servers(certificate: &CertificateSummary) {
     if certificate.is_for_servers() {
-        hint(&format!(
+        say(format!(
             "warning: it is for servers, and clients look at no list: until {} they take whoever has its key; `tidings certs issue NAME --server` makes another for it",
             day_and_time(certificate.not_after)
         ));
@@ -364,12 +365,12 @@ fn tell_list(
         list.display(),
         day_and_time(next_update)
     )?;
-    hint(&format!(
+    say(format!(
         "a server that runs with --crl {} takes it within its --reload-interval, or at once on SIGHUP",
         list.display()
     ));
     if let Some(reason) = owner_lost {
-        hint(&format!(
+        say(format!(
             "warning: {} belongs to this user now, as its owner could not be kept ({reason}): can the server still read it?",
             list.display()
         ));
@@ -410,7 +411,7 @@ fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()>
         return tell_revoked(&revoked, &folder, out);
     }
     if let Some(text) = told_of_old(&report, folder.path(), Utc::now()) {
-        hint(&text);
+        say(text);
     }
     Ok(())
 }
@@ -430,12 +431,6 @@ fn told_of_old(report: &RenewReport, dir: &Path, now: DateTime<Utc>) -> Option<S
         )),
         None => None,
     }
-}
-
-/// What to do next, or what to know.
-fn hint(text: &str) {
-    // With stderr gone there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "tidings: {text}");
 }
 
 fn show(arguments: &ShowArguments, out: &mut impl Write) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use tracing::warn;
 
-use super::exit::UsageError;
+use super::{exit::UsageError, say::say};
 use crate::security::{
     inspect::{CertificateSummary, escaped},
     issue::{CertificateFolder, ServerNames, Validity},
@@ -27,7 +27,7 @@ pub(super) fn certificates() -> anyhow::Result<CertificateFolder> {
     let folder = CertificateFolder::new(FOLDER);
     let report = folder.init(Validity::default(), &ServerNames::default())?;
     for path in &report.made {
-        eprintln!("made {}", path.display());
+        say(format_args!("made {}", path.display()));
     }
     for name in [SUBSCRIBER, PUBLISHER] {
         check_has_key(&folder, name)?;

@@ -1,5 +1,6 @@
 use std::{fmt, io, process::ExitCode};
 
+use super::say::say;
 use crate::{
     client,
     config::ConfigError,
@@ -53,10 +54,8 @@ pub(super) fn code(outcome: anyhow::Result<()>) -> ExitCode {
         // `tidings sub | head` ends when head has had enough.
         return ExitCode::SUCCESS;
     }
-    eprintln!(
-        "tidings: {error:#}{}",
-        error.downcast_ref().map_or("", hint)
-    );
+    let hint = error.downcast_ref().map_or("", hint);
+    say(format_args!("{error:#}{hint}"));
     ExitCode::from(exit_of(&error) as u8)
 }
 
@@ -104,11 +103,6 @@ pub(super) fn hint(error: &client::Error) -> &'static str {
         }
         client::Error::Connect { cause, .. } if is_of_unknown_ca(cause) => {
             " (give the CA that signed it with --ca)"
-        }
-        client::Error::Connect { cause, .. }
-            if cause.kind() == io::ErrorKind::ConnectionRefused =>
-        {
-            " (nothing listens there: does the broker run, and is the port in --server right?)"
         }
         _ => "",
     }

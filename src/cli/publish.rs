@@ -94,11 +94,7 @@ impl Publish {
         Ok(closed?)
     }
 
-    async fn publish_with(
-        &self,
-        client: &Client,
-        single: Option<Payload>,
-    ) -> anyhow::Result<()> {
+    async fn publish_with(&self, client: &Client, single: Option<Payload>) -> anyhow::Result<()> {
         match single {
             Some(payload) => {
                 let receipt = client

@@ -13,7 +13,7 @@ use clap::CommandFactory;
 use tokio::runtime;
 use tracing::{info, warn};
 
-use super::{Cli, dev, log};
+use super::{Cli, dev, log, say::say};
 use crate::{
     config::ServeFlags,
     security::{Aside, Policy},
@@ -103,10 +103,12 @@ async fn serve(
         write_ready_file(path, &addresses)?;
     }
     if let (true, Some(address)) = (is_dev, addresses.first()) {
-        eprintln!("tidings: paste these lines into other terminals");
-        io::stdout()
-            .lock()
-            .write_all(dev::lines_to_paste(*address)?.as_bytes())?;
+        say("paste these lines into other terminals");
+        let lines = dev::lines_to_paste(*address)?;
+        // The broker serves on, whether anyone reads the lines or not.
+        if let Err(error) = io::stdout().lock().write_all(lines.as_bytes()) {
+            warn!(%error, "cannot print the lines to paste");
+        }
     }
     tokio::select! {
         outcome = server.run(shutdown, reload) => outcome?,

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{anyhow, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::exit::UsageError;
+use super::{exit::UsageError, say::Talk};
 use crate::security::{
     Identity,
     inspect::{day_and_time, escaped},
@@ -83,7 +83,7 @@ pub(crate) struct RevokeArguments {
 
 /// Does what the command says. A token or a table goes to stdout, the rest to stderr.
 pub(crate) fn run(command: TokenCommand) -> anyhow::Result<()> {
-    let (mut out, mut talk) = (io::stdout().lock(), io::stderr().lock());
+    let (mut out, mut talk) = (io::stdout().lock(), Talk);
     let now = Utc::now();
     match command {
         TokenCommand::New(arguments) => new(arguments, now, &mut out, &mut talk),

@@ -13,6 +13,10 @@
     clippy::disallowed_types,
     reason = "the deadlines are for other processes, which follow the real clock"
 )]
+#![allow(
+    clippy::print_stderr,
+    reason = "a test that fails shows the broker's log"
+)]
 
 mod support;
 
@@ -20,6 +24,7 @@ mod access;
 mod audit;
 mod authorities;
 mod cli;
+mod cli_pub_sub;
 mod cli_settings;
 mod delivery;
 mod dev;

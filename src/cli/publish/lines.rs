@@ -336,7 +336,12 @@ mod tests {
     #[tokio::test]
     async fn the_last_line_needs_no_end() {
         let read = |text| lines(8, text);
-        let some = |texts: &[&str]| texts.iter().map(|text| Ok((*text).to_owned())).collect::<Vec<_>>();
+        let some = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| Ok((*text).to_owned()))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(read("").await, []);
         assert_eq!(read("1\n").await, some(&["1"]));
         assert_eq!(read("1\n\n2\r\n3").await, some(&["1", "", "2", "3"]));
@@ -347,6 +352,9 @@ mod tests {
         let long = "x".repeat(1_000_000);
         let read = lines(8, &format!("1\n{long}\n2\n{long}")).await;
         let long = || Err(LineTooLong);
-        assert_eq!(read, [Ok("1".to_owned()), long(), Ok("2".to_owned()), long()]);
+        assert_eq!(
+            read,
+            [Ok("1".to_owned()), long(), Ok("2".to_owned()), long()]
+        );
     }
 }
