@@ -87,7 +87,8 @@ fn dns(name: &str) -> SanType {
 fn what_is_wrong_with_a_certificate_is_told_with_what_to_do() {
     let authority = Authority::generate_root("root", 1, Validity::days(30)).unwrap();
     let server = read_server(&server_of(&authority).credentials(), &[]).unwrap();
-    let cases: [(fn(&mut Chain<'_>), &str); 4] = [
+    type Change = fn(&mut Chain<'_>);
+    let cases: [(Change, &str); 4] = [
         (
             |chain| chain.leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
             "is a CA's own (basic constraint CA:TRUE): have one issued",
@@ -198,7 +199,14 @@ fn whoever_does_not_hold_the_key_is_told_so() {
     let client = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(TlsVersion::V1_3.and_newer())
         .unwrap()
-        .with_root_certificates(alice.credentials().authorities(sources).unwrap().roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(
+            TrustInServers::new(
+                alice.credentials().authorities(sources).unwrap().anchors,
+                provider(),
+            )
+            .unwrap(),
+        ))
         .with_client_cert_resolver(Arc::new(WithKeyOfAnother(Arc::new(CertifiedKey::new(
             chain_of(&alice),
             key,
@@ -239,7 +247,7 @@ fn a_key_that_cannot_be_used_is_told_with_what_to_do() {
     let encrypted = |label: &str, headers: &str| {
         format!("-----BEGIN {label}-----\n{headers}MEcCAQAw\n-----END {label}-----\n")
     };
-    let decrypt = "is encrypted, and nobody is there to type its password: decrypt it, as with `(umask 077; openssl pkey -in ";
+    let decrypt = "is encrypted, and nobody is there to type its password: decrypt it with `openssl pkey -in ";
     for (key, expected) in [
         (encrypted("ENCRYPTED PRIVATE KEY", ""), decrypt),
         (
