@@ -420,10 +420,10 @@ fn show(arguments: &ShowArguments, out: &mut impl Write) -> anyhow::Result<()> {
     let now = Utc::now();
     let blocks: Vec<_> = if is_list(&path) {
         let lists = ListSummary::read(&path)?;
-        lists
-            .iter()
-            .map(|list| list_rows(&path, list, now))
-            .collect()
+        let issuers = CertificateSummary::read_beside_lists(&path)?;
+        let lists = lists.iter().map(|list| list_rows(&path, list, now));
+        let issuers = issuers.iter().map(|issuer| rows(&path, issuer, now));
+        lists.chain(issuers).collect()
     } else {
         let certificates = CertificateSummary::read(&path)?;
         certificates
@@ -682,6 +682,33 @@ mod tests {
         assert_eq!(value(&rows, "revoked"), Some(entry.as_str()));
         assert_eq!(value(&rows, "crl number"), Some("2"));
         assert_eq!(value(&rows, "state"), Some("valid, 396 days left"));
+    }
+
+    #[test]
+    fn show_tells_who_stands_beside_a_list() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = CertificateFolder::new(temporary.path());
+        folder.init(Validity::default()).unwrap();
+        let both =
+            fs::read_to_string(folder.ca()).unwrap() + &fs::read_to_string(folder.crl()).unwrap();
+        let certificate = temporary.path().join("both.crl");
+        fs::write(&certificate, both).unwrap();
+        let folder = FolderArgument {
+            dir: temporary.path().to_owned(),
+        };
+        let mut out = Vec::new();
+        show(
+            &ShowArguments {
+                certificate,
+                folder,
+            },
+            &mut out,
+        )
+        .unwrap();
+        let out = String::from_utf8(out).unwrap();
+        for expected in ["crl number:", "sha256 fingerprint:"] {
+            assert!(out.contains(expected), "{out}");
+        }
     }
 
     #[test]

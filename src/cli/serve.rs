@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{self, Write},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context;
@@ -16,12 +16,15 @@ use tracing::{info, warn};
 use super::{Cli, dev, log};
 use crate::{
     config::ServeFlags,
-    security::Policy,
+    security::{Aside, Policy},
     server::{Reload, Server, Settings, Shutdown},
 };
 
 /// How long tasks that hang may hold up the end.
 const RUNTIME_SHUTDOWN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Addresses are no secret; the umask may think otherwise.
+const READY_FILE_MODE: u32 = 0o644;
 
 /// `tidings serve`
 #[derive(Debug, clap::Args)]
@@ -30,7 +33,7 @@ const RUNTIME_SHUTDOWN_TIMEOUT: std::time::Duration = std::time::Duration::from_
     after_help = "Examples:\n  \
         tidings serve --dev\n  \
         tidings serve --listen 0.0.0.0:4433 --ca ca.crt --cert server.crt --key server.key\n\n\
-        SIGHUP reads certificates, revocation lists, access rules and tokens again, all or nothing.\n\
+        SIGHUP reads certificates, revocation lists, access rules and tokens again.\n\
         SIGTERM or SIGINT tell every client, flush what is queued and end; a second one ends at once.\n\n\
         Exit code: 0 ended in order, 1 it failed while running, 64 typed or configured wrongly, 69 an address cannot be listened on, 70 a fault of tidings."
 )]
@@ -165,16 +168,17 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Written aside and moved into place: who sees the file sees all of it.
+/// Written aside and moved into place: who sees the file sees all of it, and no link that somebody
+/// has put there is followed.
 fn write_ready_file(path: &Path, addresses: &[SocketAddr]) -> anyhow::Result<()> {
     let lines: String = addresses
         .iter()
         .map(|address| format!("{address}\n"))
         .collect();
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".new");
-    let aside = PathBuf::from(aside);
-    fs::write(&aside, lines)
-        .and_then(|()| fs::rename(&aside, path))
+    Aside::create(path, READY_FILE_MODE)
+        .and_then(|mut aside| {
+            aside.write(&lines)?;
+            aside.move_to(path)
+        })
         .with_context(|| format!("cannot write the ready file {}", path.display()))
 }

@@ -28,7 +28,8 @@ pub struct ServeFlags {
     #[arg(long, env = "TIDINGS_DEV", value_parser = BoolishValueParser::new())]
     pub dev: bool,
 
-    /// Address and port to listen on. May be given several times; port 0 picks a free one.
+    /// Address and port to listen on. May be given several times; port 0 picks a free one. `[::]`
+    /// takes IPv4 too, unless that has an address of its own with the same port.
     #[arg(
         long,
         env = "TIDINGS_LISTEN",
@@ -104,8 +105,9 @@ pub struct ServeFlags {
     )]
     pub identity_from: IdentityFrom,
 
-    /// What the authorities have revoked (PEM or DER). May be given several times; then every
-    /// certificate's issuer must have a list that is in date.
+    /// What the authorities have revoked (PEM or DER), with the certificates of intermediates that
+    /// signed a list. May be given several times; then every certificate's issuer must have a list
+    /// that is in date.
     #[arg(
         long,
         env = "TIDINGS_CRL",
@@ -163,8 +165,8 @@ pub struct ServeFlags {
     )]
     pub token_audience: Option<String>,
 
-    /// How often to look whether one of these files, or a certificate, has changed. SIGHUP does so
-    /// at once [0 = only on SIGHUP].
+    /// How often to look whether one of these files, or a certificate, has changed: what two looks
+    /// in a row agree on is taken. SIGHUP takes it at once [0 = only on SIGHUP].
     #[arg(
         long,
         env = "TIDINGS_RELOAD_INTERVAL",
@@ -195,7 +197,7 @@ pub struct ServeFlags {
     )]
     pub max_connections_per_identity: usize,
 
-    /// Clients at once from the same IP address [0 = no limit].
+    /// Clients at once from the same IP address (IPv6: the same /64) [0 = no limit].
     #[arg(
         long,
         env = "TIDINGS_MAX_CONNECTIONS_PER_ADDRESS",

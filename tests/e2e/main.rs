@@ -18,9 +18,11 @@ mod support;
 
 mod access;
 mod audit;
+mod authorities;
 mod cli;
 mod delivery;
 mod dev;
+mod endings;
 mod hostile;
 mod limits;
 mod presence;

@@ -98,6 +98,7 @@ impl Broker {
             allowance: Allowances::default().of(&identity, limits, Instant::now()),
             identity,
             address,
+            audit: Arc::default(),
         };
         let conversation = Conversation::begin(
             admission,
