@@ -8,7 +8,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
 
 use chrono::{DateTime, TimeZone, Utc};
@@ -19,7 +19,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tempfile::TempDir;
 use tidings::security::{
-    Credentials, ServerTls, ServerTlsFiles, Sources, TlsVersion,
+    Credentials, Policy, PolicyFiles, ServerTls, ServerTlsFiles, TlsVersion,
     issue::{Authority, CertificateFolder, CertificateRequest, RevocationList, Validity},
 };
 
@@ -33,7 +33,7 @@ pub struct World {
     pub intermediate: Authority,
     key: KeyPair,
     /// The server's side with all of its files as they should be.
-    pub tls: ServerTls,
+    pub tls: Arc<ServerTls>,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(World::new);
@@ -87,10 +87,10 @@ impl World {
         let write = |path: &Path, text: &str| write(path, text.as_bytes());
         write(&certificates.ca(), &root_pem);
         write(&certificates.key("ca"), &key.serialize_pem());
-        write(
-            &certificates.certificate("intermediate"),
-            &(intermediate + &root_pem),
-        );
+        // A list is taken only together with the certificate of who signed it.
+        let with_root = format!("{intermediate}{root_pem}");
+        write(&certificates.certificate("intermediate"), &with_root);
+        let certificate_pem = intermediate;
         let authority = certificates.authority().expect("a CA");
         let intermediate = Authority::load(
             &certificates.certificate("intermediate"),
@@ -105,8 +105,11 @@ impl World {
             revocations: Vec::new(),
         };
         let list = intermediate.sign_crl(&list).expect("a list");
-        write(&list_of_intermediate(&certificates), &list);
-        let tls = read_tls(&files_in(&certificates)).expect("files that can be used");
+        write(
+            &list_of_intermediate(&certificates),
+            &format!("{list}{certificate_pem}"),
+        );
+        let tls = read_tls(files_in(&certificates)).expect("files that can be used");
         Self {
             _folder: folder,
             certificates,
@@ -137,16 +140,13 @@ impl World {
         der(0x30, &[content, ED25519, &signature])
     }
 
-    /// Whether the CA has signed this certificate or list.
+    /// Whether the CA has signed this certificate or list. Its signatures are the same each time.
     pub fn has_signed(&self, signed: &[u8]) -> bool {
-        elements(signed)
-            .first()
-            .and_then(|whole| {
-                elements(inside(whole))
-                    .first()
-                    .map(|content| self.sign(content))
-            })
-            .is_some_and(|expected| expected == signed)
+        let parts = |whole| elements(inside(elements(whole).first().copied().unwrap_or_default()));
+        let [content, _, signature] = parts(signed)[..] else {
+            return false;
+        };
+        parts(&self.sign(content))[2] == signature
     }
 
     /// A client's certificate and those that lead to the CA.
@@ -163,8 +163,17 @@ impl World {
 }
 
 /// As `serve` reads them.
-pub fn read_tls(files: &ServerTlsFiles) -> Result<ServerTls, String> {
-    ServerTls::read(files, &mut Sources::default()).map_err(|fault| check_message(&fault))
+pub fn read_tls(files: ServerTlsFiles) -> Result<Arc<ServerTls>, String> {
+    let files = PolicyFiles {
+        tls: files,
+        access: None,
+        tokens: None,
+        token_keys: None,
+    };
+    match Policy::read(files) {
+        Ok(policy) => Ok(policy.tls),
+        Err(fault) => Err(check_message(&fault)),
+    }
 }
 
 fn files_in(certificates: &CertificateFolder) -> ServerTlsFiles {

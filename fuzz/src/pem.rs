@@ -27,14 +27,20 @@ pub fn run(mut input: &[u8]) {
         2 => credentials.key = path.clone(),
         _ => files.crls = vec![path.clone()],
     }
-    match read_tls(&files) {
-        Err(message) if which == 2 => check_secrecy(input, &message),
-        Err(_) => {}
-        Ok(_) if which == 3 => drop(ListSummary::read(&path).expect("what serves can be shown")),
-        Ok(_) if which < 2 => {
-            drop(CertificateSummary::read(&path).expect("what serves can be shown"));
+    match (which, read_tls(files)) {
+        (2, Err(message)) => check_secrecy(input, &message),
+        (0 | 1, Ok(_)) => {
+            let shown = CertificateSummary::read(&path).expect("what serves can be shown");
+            check_count(input, &["CERTIFICATE", "X509 CERTIFICATE"], shown.len());
         }
-        Ok(_) => {}
+        (3, Ok(_)) => {
+            let shown = ListSummary::read(&path).map_or(0, |shown| shown.len());
+            // Or it is DER.
+            if input.starts_with(b"-----") {
+                check_count(input, &["X509 CRL"], shown);
+            }
+        }
+        _ => {}
     }
     for fault in [
         CertificateSummary::read(&path).err(),
@@ -54,6 +60,13 @@ pub fn run(mut input: &[u8]) {
         let message = check_message(&fault);
         check_secrecy(input, &message);
     }
+}
+
+/// Nobody runs with less than the file holds.
+fn check_count(file: &[u8], labels: &[&str], taken: usize) {
+    let file = String::from_utf8_lossy(file);
+    let count = |label: &&str| file.matches(&format!("-----BEGIN {label}-----")).count();
+    assert_eq!(labels.iter().map(count).sum::<usize>(), taken);
 }
 
 fn check_secrecy(key: &[u8], message: &str) {
