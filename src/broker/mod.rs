@@ -14,6 +14,7 @@ mod departure;
 mod outbox;
 mod peer;
 mod presence;
+mod recent;
 mod refusal;
 mod registry;
 mod routes;

@@ -115,7 +115,8 @@ impl State {
             denial.is_none()
         });
         for (filter, denial) in ended {
-            self.routes.remove(&filter, client_id);
+            self.subscriptions
+                .remove(&filter, client_id, &client.identity);
             let told = (client.outbox(), filter.clone());
             batch.effects.withdrawn.push(told);
             judged
