@@ -190,8 +190,8 @@ fn tables(c: &mut Criterion) {
     bench_subscribe(c, "subscribe_same_topic/100000", &table, &filters);
 }
 
-/// What access rules cost. A message pays it only where it begins a run: when its topic is not that of
-/// the message before, or something has changed in between.
+/// What access rules cost. A message pays it only when its topic is not one of late, or something has
+/// changed in between.
 fn access(c: &mut Criterion) {
     let open = AccessRules::open();
     let ruled = AccessRules::parse("access.toml".as_ref(), RULES.as_bytes()).unwrap();

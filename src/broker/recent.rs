@@ -7,8 +7,11 @@ use crate::{
     topic::Topic,
 };
 
-/// Bytes of routes that are remembered: of a few hundred topics with one receiver each.
-const BYTES_MAX: usize = 64 * 1024;
+/// Bytes of routes that are remembered: of a thousand topics with a receiver or two each.
+const BYTES_MAX: usize = 512 * 1024;
+
+/// For each route that is remembered, how many that are not make it give way.
+const TURNED_AWAY_MAX: usize = 4;
 
 /// What is worked out once for the messages of one publisher to one topic.
 ///
@@ -25,13 +28,16 @@ pub(super) struct Route {
 
 /// The routes of the topics that a session published to of late.
 ///
-/// Bounded in bytes. When it is full, all are forgotten: what is still in use is looked up once
-/// more.
+/// Bounded in bytes. What is there stays while there is no room for others, so that a publisher with
+/// more topics than that does not lose each before it comes again; and all of it goes when many
+/// others would have had its place.
 #[derive(Debug, Default)]
 pub(super) struct RecentRoutes {
     generation: u64,
     bytes: usize,
     by_topic: HashMap<Topic<'static>, Route>,
+    /// How many have found no room since.
+    turned_away: usize,
 }
 
 impl Route {
@@ -70,10 +76,7 @@ impl RecentRoutes {
         generation: u64,
     ) -> Option<(Topic<'static>, Route)> {
         if self.generation != generation {
-            *self = Self {
-                generation,
-                ..Self::default()
-            };
+            self.forget(generation);
         }
         let (topic, route) = self.by_topic.remove_entry(topic.as_str())?;
         self.bytes -= route.bytes(&topic);
@@ -87,11 +90,22 @@ impl RecentRoutes {
             return;
         }
         if self.bytes + bytes > BYTES_MAX {
-            self.by_topic.clear();
-            self.bytes = 0;
+            self.turned_away += 1;
+            if self.turned_away <= TURNED_AWAY_MAX * self.by_topic.len() {
+                return;
+            }
+            self.forget(self.generation);
         }
         self.bytes += bytes;
         self.by_topic.insert(topic, route);
+    }
+
+    /// Forgets all, and remembers from now on those of `generation`.
+    fn forget(&mut self, generation: u64) {
+        *self = Self {
+            generation,
+            ..Self::default()
+        };
     }
 
     #[cfg(test)]

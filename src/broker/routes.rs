@@ -22,13 +22,15 @@ fn let_through<'a>(
     found: impl Iterator<Item = (&'a ClientId, &'a Arc<Peer>)>,
 ) -> Vec<Subscriber> {
     let mut gate = Gate::new(topic);
-    found
-        .filter(|(_, peer)| gate.lets_through(peer))
-        .map(|(client_id, peer)| Subscriber {
-            client_id: *client_id,
-            outbox: Arc::clone(peer.outbox()),
-        })
-        .collect()
+    let (_, found_max) = found.size_hint();
+    let mut receivers = Vec::with_capacity(found_max.unwrap_or_default());
+    let let_through = found.filter(|(_, peer)| gate.lets_through(peer));
+    receivers.extend(let_through.map(|(client_id, peer)| Subscriber {
+        client_id: *client_id,
+        outbox: Arc::clone(peer.outbox()),
+    }));
+    receivers.shrink_to_fit();
+    receivers
 }
 
 #[cfg(test)]

@@ -115,10 +115,7 @@ impl Session {
             None => {
                 self.flush();
                 let next = self.next_run(&topic, &table)?;
-                if let Some(last) = self.run.take() {
-                    self.recent.keep(last.topic, last.route);
-                }
-                Box::new(next)
+                self.follow_up(next)
             }
         };
         run.append(payload, reference, &self.accepted_at.text);
@@ -173,6 +170,16 @@ impl Session {
             lines: Vec::new(),
             references: Vec::new(),
         })
+    }
+
+    /// Puts `next` in the place of the last run, whose route is remembered.
+    fn follow_up(&mut self, next: Run) -> Box<Run> {
+        let Some(mut run) = self.run.take() else {
+            return Box::new(next);
+        };
+        let last = mem::replace(&mut *run, next);
+        self.recent.keep(last.topic, last.route);
+        run
     }
 
     fn send(&self, run: &mut Run) {

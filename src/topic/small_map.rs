@@ -143,6 +143,17 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
             Self::Many(entries) => entries.next(),
         }
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            Self::One(entry) => {
+                let left = usize::from(entry.is_some());
+                (left, Some(left))
+            }
+            Self::Few(entries) => entries.size_hint(),
+            Self::Many(entries) => entries.size_hint(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +183,7 @@ mod tests {
                     model.remove(&key);
                 }
                 for (map, model) in [(&map, &model), (&before, &model_before)] {
+                    prop_assert_eq!(map.iter().size_hint(), (model.len(), Some(model.len())));
                     let held: BTreeMap<_, _> = map.iter().map(|(k, v)| (*k, *v)).collect();
                     prop_assert_eq!(&held, model);
                     prop_assert_eq!(map.get_key(&key), model.get_key_value(&key).map(|(k, _)| k));
