@@ -10,7 +10,7 @@ use std::{
 use anyhow::{anyhow, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::exit::UsageError;
+use super::{exit::UsageError, say::Talk};
 use crate::security::{
     Identity,
     inspect::{day_and_time, escaped},
@@ -83,7 +83,7 @@ pub(crate) struct RevokeArguments {
 
 /// Does what the command says. A token or a table goes to stdout, the rest to stderr.
 pub(crate) fn run(command: TokenCommand) -> anyhow::Result<()> {
-    let (mut out, mut talk) = (io::stdout().lock(), io::stderr().lock());
+    let (mut out, mut talk) = (io::stdout().lock(), Talk);
     let now = Utc::now();
     match command {
         TokenCommand::New(arguments) => new(arguments, now, &mut out, &mut talk),
@@ -119,9 +119,13 @@ fn new(
     );
     let identity = escaped(identity.as_str());
     writeln!(talk, "tidings: token {} for {identity}, {end}", token.id())?;
+    let shown_once = match place {
+        Some(_) => "",
+        None => "it is not shown again; ",
+    };
     writeln!(
         talk,
-        "tidings: it is not shown again; a running server takes it within its reload interval, or on SIGHUP"
+        "tidings: {shown_once}a running server takes it within its reload interval, or on SIGHUP"
     )?;
     warn_of_owner(&file, &changed, talk)?;
     warn_of_writers(&file, talk)

@@ -99,9 +99,12 @@ impl Error {
     }
 }
 
-/// What TLS's terse words most often mean, for the person who reads them.
+/// What the terse words of TCP and TLS most often mean, for the person who reads them.
 fn hint(error: &io::Error) -> &'static str {
     use rustls::{AlertDescription as Alert, CertificateError, Error as Tls};
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return " (nothing listens there: does the broker run on that host and port?)";
+    }
     let Some(tls) = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<Tls>())

@@ -8,6 +8,8 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::trust::Trust;
+
 /// Certificates beside the client's own that are looked at: longer chains nobody has, and trying
 /// how they fit together is work.
 const CHAIN_MAX: usize = 8;
@@ -18,7 +20,7 @@ const CHAIN_MAX: usize = 8;
 /// WebPKI takes a certificate that states no use at all for any use. A CA that also makes
 /// certificates for other ends would thereby let their holders in.
 #[derive(Debug)]
-pub(super) struct ForClientUse(pub(super) Arc<dyn ClientCertVerifier>);
+pub(super) struct ForClientUse(pub(super) Trust<dyn ClientCertVerifier>);
 
 /// What is demanded here and nowhere else.
 #[derive(thiserror::Error)]
@@ -51,7 +53,9 @@ impl ClientCertVerifier for ForClientUse {
         if intermediates.len() > CHAIN_MAX {
             return Err(refused(Unfit::ChainTooLong(intermediates.len() + 1)));
         }
-        let verified = self.0.verify_client_cert(end_entity, intermediates, now)?;
+        let verified = self.0.verify(now, |verifier| {
+            verifier.verify_client_cert(end_entity, intermediates, now)
+        })?;
         if states_client_use(end_entity) {
             return Ok(verified);
         }
@@ -59,15 +63,15 @@ impl ClientCertVerifier for ForClientUse {
     }
 
     fn offer_client_auth(&self) -> bool {
-        self.0.offer_client_auth()
+        self.0.of_all().offer_client_auth()
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.0.client_auth_mandatory()
+        self.0.of_all().client_auth_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        self.0.of_all().root_hint_subjects()
     }
 
     fn verify_tls12_signature(
@@ -76,7 +80,7 @@ impl ClientCertVerifier for ForClientUse {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        self.0.of_all().verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -85,11 +89,11 @@ impl ClientCertVerifier for ForClientUse {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        self.0.of_all().verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.0.of_all().supported_verify_schemes()
     }
 }
 
