@@ -10,6 +10,7 @@
 
 use std::{
     hint::black_box,
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     task::{Context, Waker},
     time::Duration,
@@ -18,8 +19,11 @@ use std::{
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::RawValue;
 use tidings::{
-    broker::{Outbox, OutboxLimits, Peer, RoutingTable},
-    protocol::{ClientEvent, ClientId, Frame, MessageTemplate, Timestamp, client_event::decode},
+    broker::{Limits, Outbox, OutboxLimits, Peer, Registry, RoutingTable, Session},
+    protocol::{
+        ClientEvent, ClientId, Frame, MessageTemplate, ServerId, Timestamp,
+        client_event::{Publish, Subscribe, decode},
+    },
     security::{
         Identity,
         access::{AccessRules, Permissions},
@@ -186,8 +190,8 @@ fn tables(c: &mut Criterion) {
     bench_subscribe(c, "subscribe_same_topic/100000", &table, &filters);
 }
 
-/// What access rules cost. A message pays it only where it begins a run: when its topic is not that of
-/// the message before, or something has changed in between.
+/// What access rules cost. A message pays it only when its topic is not one of late, or something has
+/// changed in between.
 fn access(c: &mut Criterion) {
     let open = AccessRules::open();
     let ruled = AccessRules::parse("access.toml".as_ref(), RULES.as_bytes()).unwrap();
@@ -208,6 +212,110 @@ fn access(c: &mut Criterion) {
             b.iter(|| table.route(black_box(&topic)));
         });
     }
+}
+
+/// Receivers that each hold many filters which all match: what a hostile one can cost a publisher.
+const RECEIVERS: usize = 16;
+
+/// A different one for each number below 8192, on 14 levels; all match `a/a/…`.
+fn overlapping(number: usize) -> TopicFilter {
+    let level = |bit: usize| if (number >> bit) & 1 == 0 { "a" } else { "+" };
+    let levels: Vec<&str> = (0..13).map(level).chain(["+"]).collect();
+    TopicFilter::parse(&levels.join("/")).unwrap()
+}
+
+/// As many filters of one client as `--max-filter-shapes-per-identity` lets match, and as many as
+/// `--max-subscriptions` would.
+fn overlaps(c: &mut Criterion) {
+    let topic = Topic::parse(vec!["a"; 14].join("/")).unwrap();
+    for filters in [1, 64, 1024] {
+        let mut table = RoutingTable::default();
+        for _ in 0..RECEIVERS {
+            let (client_id, peer) = (ClientId::fresh(), peer());
+            for number in 0..filters {
+                table.insert(&overlapping(number), client_id, Arc::clone(&peer));
+            }
+        }
+        assert_eq!(table.route(&topic).len(), RECEIVERS);
+        c.bench_function(&format!("route_to_16_overlapping/{filters}"), |b| {
+            b.iter(|| table.route(black_box(&topic)));
+        });
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for topics in [1, 2, 64] {
+        let (mut publisher, receivers) = runtime.block_on(publisher_and_receivers());
+        let topics: Vec<Topic<'_>> = (0..topics)
+            .map(|number| Topic::parse("a/".repeat(13) + &number.to_string()).unwrap())
+            .collect();
+        let mut next = 0;
+        let mut taken: Vec<Frame> = Vec::new();
+        c.bench_function(&format!("publish_in_turn_to_16/{}", topics.len()), |b| {
+            let mut cx = Context::from_waker(Waker::noop());
+            b.iter(|| {
+                next = (next + 1) % topics.len();
+                let published = publisher.publish(Publish {
+                    topic: topics[next].clone(),
+                    payload: RawValue::TRUE,
+                    reference: None,
+                });
+                published.unwrap();
+                publisher.flush();
+                for receiver in &receivers {
+                    assert!(receiver.poll_take(&mut cx, &mut taken).is_ready());
+                    receiver.written(taken[0].len());
+                    taken.clear();
+                }
+            });
+        });
+    }
+}
+
+/// Each receiver holds as many filters that overlap as it may.
+async fn publisher_and_receivers() -> (Session, Vec<Arc<Outbox>>) {
+    let limits = Limits {
+        connections: 0,
+        connections_per_identity: 0,
+        connections_per_address: 0,
+        subscriptions_per_client: 0,
+        subscriptions_per_identity: 0,
+        subscriptions_total: 0,
+        filter_shapes_per_identity: 0,
+        presence: false,
+    };
+    let access = Arc::new(AccessRules::open());
+    let (registry, actor) = Registry::new(ServerId::fresh(), limits, access, 64);
+    tokio_util::task::TaskTracker::new().spawn(actor);
+    let mut receivers = Vec::new();
+    for _ in 0..RECEIVERS {
+        let (mut receiver, outbox) = session(&registry).await;
+        for number in 0..64 {
+            let topic = overlapping(number);
+            let reference = None;
+            let subscribe = Subscribe { topic, reference };
+            receiver.subscribe(subscribe).await.unwrap();
+        }
+        // It is to stay for as long as anything is measured.
+        std::mem::forget(receiver);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut answers: Vec<Frame> = Vec::new();
+        assert!(outbox.poll_take(&mut cx, &mut answers).is_ready());
+        receivers.push(outbox);
+    }
+    (session(&registry).await.0, receivers)
+}
+
+async fn session(registry: &Registry) -> (Session, Arc<Outbox>) {
+    let outbox = outbox();
+    let identity = Identity::parse("sensor-7").unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let admission = registry.admit(identity, address, Arc::clone(&outbox));
+    let welcome = b"\n".to_vec().into();
+    let admission = admission.await.unwrap();
+    let session = admission.authenticate(false, None, welcome).await.unwrap();
+    (session, outbox)
 }
 
 /// A subscription as the registry makes it: while `published` is in use, so that what changes is
@@ -238,6 +346,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = message, access, tables
+    targets = message, access, overlaps, tables
 }
 criterion_main!(benches);

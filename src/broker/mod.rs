@@ -15,6 +15,7 @@ mod outbox;
 mod outgoing;
 mod peer;
 mod presence;
+mod recent;
 mod refusal;
 mod registry;
 mod routes;

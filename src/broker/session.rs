@@ -1,14 +1,13 @@
 use std::{borrow::Cow, mem, sync::Arc};
 
-use arc_swap::Guard;
-
 use super::{
     Departure, Outbox, Peer, Refusal, Registry, RegistryGone,
-    routes::{RoutingTable, Subscriber},
+    recent::{RecentRoutes, Route},
+    routes::RoutingTable,
 };
 use crate::{
     protocol::{
-        ClientId, CloseReason, Frame, MessageTemplate, ServerEvent, Timestamp,
+        ClientId, CloseReason, Frame, ServerEvent, Timestamp,
         client_event::{Publish, Subscribe},
         server_event::{Published, Subscription, encode},
     },
@@ -30,7 +29,9 @@ pub struct Session {
     identity: Identity,
     peer: Arc<Peer>,
     departure: Departure,
-    run: Option<Run>,
+    run: Option<Box<Run>>,
+    /// Of other topics than that of the run.
+    recent: RecentRoutes,
     accepted_at: AcceptedAt,
 }
 
@@ -38,12 +39,8 @@ pub struct Session {
 #[derive(Debug)]
 struct Run {
     topic: Topic<'static>,
-    generation: u64,
-    receivers: Vec<Subscriber>,
-    template: MessageTemplate,
+    route: Route,
     lines: Vec<u8>,
-    /// Bytes of the last frame: the best guess for the next.
-    last_frame_len: usize,
     /// Of the messages in `lines` that want to be answered.
     references: Vec<String>,
 }
@@ -70,6 +67,7 @@ impl Session {
             peer,
             departure,
             run: None,
+            recent: RecentRoutes::default(),
             accepted_at: AcceptedAt::now(),
         }
     }
@@ -110,13 +108,14 @@ impl Session {
             reference,
         } = event;
         let table = self.registry.routes().load();
-        let fits = |run: &Run| run.topic == topic && run.generation == table.generation();
+        let generation = table.generation();
+        let fits = |run: &Run| run.topic == topic && run.route.generation() == generation;
         let mut run = match self.run.take_if(|run| fits(run)) {
             Some(run) => run,
             None => {
                 self.flush();
-                self.peer.permissions().may_publish(&topic)?;
-                self.new_run(&topic, &table)
+                let next = self.next_run(&topic, &table)?;
+                self.follow_up(next)
             }
         };
         run.append(payload, reference, &self.accepted_at.text);
@@ -139,33 +138,58 @@ impl Session {
     /// much more to publish does well to wait a little for it.
     #[must_use]
     pub fn receiver_catching_up(&self) -> Option<Arc<Outbox>> {
-        let receivers = &self.run.as_ref()?.receivers;
+        let receivers = &self.run.as_ref()?.route.receivers;
         let behind = receivers
             .iter()
             .find(|receiver| receiver.outbox.is_catching_up())?;
         Some(Arc::clone(&behind.outbox))
     }
 
-    fn new_run(&self, topic: &Topic<'_>, table: &Guard<Arc<RoutingTable>>) -> Run {
-        let topic = topic.to_owned();
-        Run {
-            generation: table.generation(),
-            receivers: table.route(&topic),
-            template: MessageTemplate::new(self.client_id, self.identity.as_str(), topic.as_str()),
+    /// Lets go of what is remembered for messages to come. A client that says nothing is to hold
+    /// nothing, least of all the outboxes of clients that have gone.
+    pub fn rest(&mut self) {
+        self.flush();
+        self.run = None;
+        self.recent = RecentRoutes::default();
+    }
+
+    /// A run to `topic`. What allows it and where it goes is remembered of this generation, or asked
+    /// anew.
+    fn next_run(&mut self, topic: &Topic<'_>, table: &RoutingTable) -> Result<Run, Refusal> {
+        let (topic, route) = match self.recent.take(topic, table.generation()) {
+            Some(remembered) => remembered,
+            None => {
+                self.peer.permissions().may_publish(topic)?;
+                let route = Route::look_up(table, topic, self.client_id, &self.identity);
+                (topic.to_owned(), route)
+            }
+        };
+        Ok(Run {
             topic,
+            route,
             lines: Vec::new(),
-            last_frame_len: 0,
             references: Vec::new(),
-        }
+        })
+    }
+
+    /// Puts `next` in the place of the last run, whose route is remembered.
+    fn follow_up(&mut self, next: Run) -> Box<Run> {
+        let Some(mut run) = self.run.take() else {
+            return Box::new(next);
+        };
+        let last = mem::replace(&mut *run, next);
+        self.recent.keep(last.topic, last.route);
+        run
     }
 
     fn send(&self, run: &mut Run) {
         if run.lines.is_empty() {
             return;
         }
-        run.last_frame_len = run.lines.len();
+        run.route.last_frame_len = run.lines.len();
         let frame = Frame::from(mem::take(&mut run.lines));
         let receivers = run
+            .route
             .receivers
             .iter()
             .filter(|receiver| receiver.outbox.push(frame.clone()))
@@ -251,10 +275,12 @@ impl Run {
         accepted_at: &str,
     ) {
         if self.lines.capacity() == 0 {
-            let line_len = self.template.line_len(payload.get().len());
-            self.lines.reserve_exact(line_len.max(self.last_frame_len));
+            let line_len = self.route.template.line_len(payload.get().len());
+            let frame_len = line_len.max(self.route.last_frame_len);
+            self.lines.reserve_exact(frame_len);
         }
-        self.template.write(payload, accepted_at, &mut self.lines);
+        let template = &self.route.template;
+        template.write(payload, accepted_at, &mut self.lines);
         self.references.extend(reference.map(Cow::into_owned));
     }
 }
@@ -275,3 +301,6 @@ fn subscription<'a>(topic: &'a TopicFilter, reference: Option<Cow<'a, str>>) -> 
         reference,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! actor around it carries them out.
 
 mod judge;
+mod subscriptions;
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -14,6 +15,7 @@ use std::{
 use tokio::sync::{mpsc::OwnedPermit, oneshot};
 
 pub use judge::{Judged, Withdrawn};
+use subscriptions::Subscriptions;
 
 use super::{
     Departure, Outbox, Peer, Refusal,
@@ -41,6 +43,13 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Subscriptions of one client.
     pub subscriptions_per_client: usize,
+    /// Subscriptions of all clients of one identity together.
+    pub subscriptions_per_identity: usize,
+    /// Subscriptions of all clients.
+    pub subscriptions_total: usize,
+    /// Different shapes that the filters of one identity may have: so many of a client's filters, and
+    /// one without wildcards, can match one message.
+    pub filter_shapes_per_identity: usize,
     /// Whether clients are told of each other's coming and going.
     pub presence: bool,
 }
@@ -159,7 +168,7 @@ pub(super) struct State {
     roster: Roster,
     /// Those of the roster that want to be told.
     audience: HashMap<ClientId, Arc<Outbox>>,
-    routes: RoutingTable,
+    subscriptions: Subscriptions,
 }
 
 /// One admitted connection.
@@ -224,7 +233,7 @@ impl State {
             by_network: HashMap::new(),
             roster: Roster::new(),
             audience: HashMap::new(),
-            routes: RoutingTable::default(),
+            subscriptions: Subscriptions::default(),
         }
     }
 
@@ -240,7 +249,7 @@ impl State {
         }
         let mut effects = batch.effects;
         if batch.routes_changed {
-            effects.routes = Some(self.routes.next_generation());
+            effects.routes = Some(self.subscriptions.next_generation());
         }
         for (client_id, outbox) in &self.audience {
             effects.outgoing.catch_up(*client_id, outbox);
@@ -350,7 +359,6 @@ impl State {
     }
 
     fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), Fault> {
-        let is_reached = |limit: usize, count: usize| limit > 0 && count >= limit;
         let limits = &self.limits;
         let held = |count: Option<&usize>| count.copied().unwrap_or(0);
         if self.draining {
@@ -467,21 +475,23 @@ impl State {
         filter: TopicFilter,
         batch: &mut Batch,
     ) -> Result<(), Refusal> {
-        let limit = self.limits.subscriptions_per_client;
-        let (peer, permissions, subscriptions) = self.session(client_id)?;
-        permissions.may_subscribe(&filter)?;
-        if subscriptions.contains(&filter) {
+        let limits = &self.limits;
+        let client = session(&mut self.clients, client_id)?;
+        client.permissions.may_subscribe(&filter)?;
+        if client.subscriptions.contains(&filter) {
             return Ok(());
         }
-        if limit > 0 && subscriptions.len() >= limit {
+        let limit = limits.subscriptions_per_client;
+        if is_reached(limit, client.subscriptions.len()) {
             return Err(Refusal::Fault(Fault::new(
                 Code::TooManySubscriptions,
                 format!("this client holds its {limit} subscriptions"),
             )));
         }
-        subscriptions.insert(filter.clone());
-        let peer = Arc::clone(peer);
-        self.routes.insert(&filter, client_id, peer);
+        let all = &mut self.subscriptions;
+        all.has_room(&filter, client.identity, limits)?;
+        all.insert(&filter, client_id, client.identity, Arc::clone(client.peer));
+        client.subscriptions.insert(filter);
         batch.routes_changed = true;
         Ok(())
     }
@@ -492,14 +502,15 @@ impl State {
         filter: &TopicFilter,
         batch: &mut Batch,
     ) -> Result<(), Refusal> {
-        let (_, _, subscriptions) = self.session(client_id)?;
-        if !subscriptions.remove(filter) {
+        let client = session(&mut self.clients, client_id)?;
+        if !client.subscriptions.remove(filter) {
             return Err(Refusal::Fault(Fault::new(
                 Code::NotSubscribed,
                 "this client has no subscription with exactly this filter",
             )));
         }
-        self.routes.remove(filter, client_id);
+        self.subscriptions
+            .remove(filter, client_id, client.identity);
         batch.routes_changed = true;
         Ok(())
     }
@@ -519,20 +530,6 @@ impl State {
         self.tell(client_id, Told::Clients(list), batch);
     }
 
-    /// What an authenticated client may do, and what it subscribes to.
-    fn session(
-        &mut self,
-        client_id: ClientId,
-    ) -> Result<(&Arc<Peer>, &Permissions, &mut HashSet<TopicFilter>), Fault> {
-        self.clients
-            .get_mut(&client_id)
-            .and_then(|client| {
-                let subscriptions = &mut client.authenticated.as_mut()?.subscriptions;
-                Some((&client.peer, &*client.permissions, subscriptions))
-            })
-            .ok_or_else(|| Fault::new(Code::InternalError, "the server has lost this client"))
-    }
-
     fn depart(&mut self, client_id: ClientId, reason: CloseReason, batch: &mut Batch) {
         let Some(client) = self.clients.remove(&client_id) else {
             return;
@@ -547,7 +544,8 @@ impl State {
             return;
         };
         for filter in &authenticated.subscriptions {
-            self.routes.remove(filter, client_id);
+            self.subscriptions
+                .remove(filter, client_id, &client.identity);
         }
         batch.routes_changed |= !authenticated.subscriptions.is_empty();
         self.disappear(client_id, &client.identity, reason, batch);
@@ -564,6 +562,37 @@ impl State {
             batch.effects.outgoing.tell(client.outbox(), closed);
         }
     }
+}
+
+/// What there is to a client's subscriptions.
+struct Session<'a> {
+    identity: &'a Identity,
+    peer: &'a Arc<Peer>,
+    permissions: &'a Permissions,
+    subscriptions: &'a mut HashSet<TopicFilter>,
+}
+
+/// Of an authenticated client.
+fn session(
+    clients: &mut HashMap<ClientId, Client>,
+    client_id: ClientId,
+) -> Result<Session<'_>, Fault> {
+    clients
+        .get_mut(&client_id)
+        .and_then(|client| {
+            Some(Session {
+                identity: &client.identity,
+                peer: &client.peer,
+                permissions: &client.permissions,
+                subscriptions: &mut client.authenticated.as_mut()?.subscriptions,
+            })
+        })
+        .ok_or_else(|| Fault::new(Code::InternalError, "the server has lost this client"))
+}
+
+/// Whether so many are as many as there may be.
+const fn is_reached(limit: usize, count: usize) -> bool {
+    limit > 0 && count >= limit
 }
 
 /// Counts one off, and forgets who is down to none.

@@ -249,6 +249,37 @@ pub struct ServeFlags {
     )]
     pub max_subscriptions: usize,
 
+    /// Subscriptions of all clients with the same identity together [0 = no limit].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_SUBSCRIPTIONS_PER_IDENTITY",
+        value_name = "N",
+        default_value_t = 65_536,
+        help_heading = "Limits"
+    )]
+    pub max_subscriptions_per_identity: usize,
+
+    /// Subscriptions of all clients [0 = no limit].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_SUBSCRIPTIONS_TOTAL",
+        value_name = "N",
+        default_value_t = 1_000_000,
+        help_heading = "Limits"
+    )]
+    pub max_subscriptions_total: usize,
+
+    /// Shapes of the filters of one identity: numbers of levels and places of wildcards. So many
+    /// filters of one client can match a message, and one without wildcards [0 = no limit].
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_FILTER_SHAPES_PER_IDENTITY",
+        value_name = "N",
+        default_value_t = 64,
+        help_heading = "Limits"
+    )]
+    pub max_filter_shapes_per_identity: usize,
+
     /// Messages that one identity may publish in a second, over all its connections; a faster one is
     /// read more slowly [0 = no limit].
     #[arg(
@@ -512,6 +543,9 @@ impl ServeFlags {
                 connections_per_identity: self.max_connections_per_identity,
                 connections_per_address: self.max_connections_per_address,
                 subscriptions_per_client: self.max_subscriptions,
+                subscriptions_per_identity: self.max_subscriptions_per_identity,
+                subscriptions_total: self.max_subscriptions_total,
+                filter_shapes_per_identity: self.max_filter_shapes_per_identity,
                 presence: self.presence,
             },
             outbox: self.outbox()?,

@@ -301,8 +301,11 @@ impl Conversation {
         }
     }
 
-    /// Asks for a sign of life.
+    /// Asks for a sign of life, after a time of silence.
     pub(super) fn ping(&mut self) {
+        if let Stage::Authenticated(session) = &mut self.stage {
+            session.rest();
+        }
         self.begin_lines();
         self.answer(&ServerEvent::Ping(Empty {}));
     }

@@ -2,7 +2,23 @@ use std::{fmt, sync::Arc};
 
 use serde::Serialize;
 
-use super::{ShapeError, Topic, check_shape};
+use super::{ShapeError, TOPIC_LEVELS_MAX, Topic, check_shape};
+
+/// How many levels a filter has, and which of them are wildcards.
+///
+/// Of all filters of one shape, at most one matches a topic: so the shapes of a client's filters
+/// bound how many of them can match one message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FilterShape {
+    levels: u8,
+    /// A bit for each level, set for `+`.
+    any: u32,
+    /// Whether the last level is `#`.
+    is_open: bool,
+}
+
+// A bit for each level.
+const _: () = assert!(TOPIC_LEVELS_MAX <= 32);
 
 /// What can be subscribed to: a topic, in which `+` stands for any one level and a last `#` for
 /// all that follow.
@@ -41,6 +57,20 @@ impl TopicFilter {
     #[must_use]
     pub fn has_wildcard(&self) -> bool {
         self.0.contains(['+', '#'])
+    }
+
+    /// Where it has its wildcards; `None` when it has none.
+    #[must_use]
+    pub fn shape(&self) -> Option<FilterShape> {
+        let shape = self
+            .0
+            .split('/')
+            .fold(FilterShape::default(), |shape, level| FilterShape {
+                levels: shape.levels + 1,
+                any: shape.any << 1 | u32::from(level == "+"),
+                is_open: level == "#",
+            });
+        self.has_wildcard().then_some(shape)
     }
 
     /// Whether a message on `topic` is for a subscriber of this filter.

@@ -5,12 +5,13 @@
 
 mod filter;
 mod name;
+mod node;
 mod small_map;
 mod tree;
 
-pub use filter::{FilterError, TopicFilter};
+pub use filter::{FilterError, FilterShape, TopicFilter};
 pub use name::{Topic, TopicError};
-pub use tree::FilterTree;
+pub use tree::{FilterTree, Subscribers};
 
 /// Bytes of a topic or filter.
 pub const TOPIC_BYTES_MAX: usize = 512;

@@ -1,4 +1,7 @@
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+};
 
 use serde::Serialize;
 
@@ -39,6 +42,13 @@ impl<'a> Topic<'a> {
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// As a key it is found by its text, which is all that it is compared and hashed by.
+impl Borrow<str> for Topic<'_> {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

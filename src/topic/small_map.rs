@@ -15,7 +15,8 @@ pub(super) enum SmallMap<K, V> {
     One(K, V),
     /// Sorted by key.
     Few(Arc<[(K, V)]>),
-    Many(imbl::HashMap<K, V>),
+    /// Boxed, as few are, and every map would be as large.
+    Many(Box<imbl::HashMap<K, V>>),
 }
 
 impl<K: Ord + Hash + Clone, V: Clone> SmallMap<K, V> {
@@ -23,25 +24,26 @@ impl<K: Ord + Hash + Clone, V: Clone> SmallMap<K, V> {
         matches!(self, Self::Empty)
     }
 
-    pub(super) fn get<Q>(&self, key: &Q) -> Option<&V>
+    /// The key that is held and equals `key`.
+    pub(super) fn get_key<Q>(&self, key: &Q) -> Option<&K>
     where
         K: std::borrow::Borrow<Q>,
         Q: Ord + Hash + ?Sized,
     {
         match self {
             Self::Empty => None,
-            Self::One(own, value) => (own.borrow() == key).then_some(value),
+            Self::One(own, _) => (own.borrow() == key).then_some(own),
             Self::Few(entries) => {
                 let index = entries
                     .binary_search_by(|(own, _)| own.borrow().cmp(key))
                     .ok()?;
-                Some(&entries[index].1)
+                Some(&entries[index].0)
             }
-            Self::Many(map) => map.get(key),
+            Self::Many(map) => map.get_key_value(key).map(|(own, _)| own),
         }
     }
 
-    /// Puts `value` in the place of what `key` had.
+    /// Puts both in the place of an equal key and what it had.
     pub(super) fn insert(&mut self, key: K, value: V) {
         *self = match std::mem::take(self) {
             Self::Empty => Self::One(key, value),
@@ -62,7 +64,7 @@ impl<K: Ord + Hash + Clone, V: Clone> SmallMap<K, V> {
                 if head.len() + tail.len() < FEW_MAX {
                     Self::Few(all.collect())
                 } else {
-                    Self::Many(all.collect())
+                    Self::Many(Box::new(all.collect()))
                 }
             }
             Self::Many(mut map) => {
@@ -141,6 +143,17 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
             Self::Many(entries) => entries.next(),
         }
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            Self::One(entry) => {
+                let left = usize::from(entry.is_some());
+                (left, Some(left))
+            }
+            Self::Few(entries) => entries.size_hint(),
+            Self::Many(entries) => entries.size_hint(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -170,9 +183,10 @@ mod tests {
                     model.remove(&key);
                 }
                 for (map, model) in [(&map, &model), (&before, &model_before)] {
+                    prop_assert_eq!(map.iter().size_hint(), (model.len(), Some(model.len())));
                     let held: BTreeMap<_, _> = map.iter().map(|(k, v)| (*k, *v)).collect();
                     prop_assert_eq!(&held, model);
-                    prop_assert_eq!(map.get(&key), model.get(&key));
+                    prop_assert_eq!(map.get_key(&key), model.get_key_value(&key).map(|(k, _)| k));
                     prop_assert_eq!(map.is_empty(), model.is_empty());
                 }
             }

@@ -1,6 +1,10 @@
 use std::{hash::Hash, sync::Arc};
 
-use super::{Topic, TopicFilter, small_map::SmallMap};
+use super::{
+    Topic, TopicFilter,
+    node::{Node, split_level},
+    small_map::SmallMap,
+};
 
 /// Which subscribers' filters match a topic.
 ///
@@ -15,17 +19,9 @@ pub struct FilterTree<K, V> {
     wild: Arc<Node<K, V>>,
 }
 
-#[derive(Clone, Debug)]
-struct Node<K, V> {
-    /// By the next level, where the filter spells it.
-    children: SmallMap<Arc<str>, Arc<Node<K, V>>>,
-    /// Where the next level is `+`.
-    any: Option<Arc<Node<K, V>>>,
-    /// Subscribers whose filter ends here.
-    here: SmallMap<K, V>,
-    /// Subscribers whose filter ends with a `#` below here.
-    below: SmallMap<K, V>,
-}
+/// The subscribers of one filter.
+#[derive(Debug)]
+pub struct Subscribers<'a, K, V>(&'a SmallMap<K, V>);
 
 impl<K: Ord + Hash + Clone, V: Clone> Default for FilterTree<K, V> {
     fn default() -> Self {
@@ -40,7 +36,7 @@ impl<K: Ord + Hash + Clone, V: Clone> FilterTree<K, V> {
     /// Notes that `key` subscribes to `filter`.
     pub fn insert(&mut self, filter: &TopicFilter, key: K, value: V) {
         if filter.has_wildcard() {
-            Arc::make_mut(&mut self.wild).insert(filter.as_str().split('/'), key, value);
+            Arc::make_mut(&mut self.wild).insert(&filter.shared(), 0, key, value);
         } else {
             self.exact
                 .entry(filter.shared())
@@ -52,7 +48,7 @@ impl<K: Ord + Hash + Clone, V: Clone> FilterTree<K, V> {
     /// Forgets that `key` subscribes to `filter`.
     pub fn remove(&mut self, filter: &TopicFilter, key: &K) {
         if filter.has_wildcard() {
-            Arc::make_mut(&mut self.wild).remove(filter.as_str().split('/'), key);
+            Arc::make_mut(&mut self.wild).remove(filter.as_str(), 0, key);
             return;
         }
         let Some(subscribers) = self.exact.get_mut(filter.as_str()) else {
@@ -64,121 +60,39 @@ impl<K: Ord + Hash + Clone, V: Clone> FilterTree<K, V> {
         }
     }
 
-    /// Calls `found` with every subscriber of `topic`: once for every one of its filters that
-    /// matches. Returns how many filters matched: with one alone, nobody was found twice.
-    pub fn each_match<'a>(
-        &'a self,
-        topic: &Topic<'_>,
-        mut found: impl FnMut(&'a K, &'a V),
-    ) -> usize {
-        let mut filters = 0;
-        let mut found = |subscribers: &'a SmallMap<K, V>| {
-            filters += usize::from(!subscribers.is_empty());
-            subscribers
-                .iter()
-                .for_each(|(key, value)| found(key, value));
+    /// The subscribers of each filter that matches `topic`. A subscriber with several filters can be
+    /// in several of them; none of them is empty.
+    #[must_use]
+    pub fn matching(&self, topic: &Topic<'_>) -> Vec<Subscribers<'_, K, V>> {
+        let mut matching = Vec::new();
+        let mut found = |subscribers| {
+            if !SmallMap::is_empty(subscribers) {
+                matching.push(Subscribers(subscribers));
+            }
         };
-        let topic_text = topic.as_str();
-        if let Some(subscribers) = self.exact.get(topic_text) {
+        if let Some(subscribers) = self.exact.get(topic.as_str()) {
             found(subscribers);
         }
         if topic.is_reserved() {
-            let (first, rest) = match topic_text.split_once('/') {
-                Some((first, rest)) => (first, Some(rest)),
-                None => (topic_text, None),
-            };
-            if let Some(child) = self.wild.children.get(first) {
-                child.each_match(rest, &mut found);
-            }
+            let (first, rest) = split_level(topic.as_str());
+            self.wild.each_match_at(first, rest, &mut found);
         } else {
-            self.wild.each_match(Some(topic_text), &mut found);
+            self.wild.each_match(Some(topic.as_str()), &mut found);
         }
-        filters
+        matching
     }
 }
 
-impl<K, V> Default for Node<K, V> {
-    fn default() -> Self {
-        Self {
-            children: SmallMap::default(),
-            any: None,
-            here: SmallMap::default(),
-            below: SmallMap::default(),
-        }
-    }
-}
-
-impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
-    fn insert<'f>(&mut self, mut levels: impl Iterator<Item = &'f str>, key: K, value: V) {
-        match levels.next() {
-            None => self.here.insert(key, value),
-            Some("#") => self.below.insert(key, value),
-            Some("+") => Arc::make_mut(self.any.get_or_insert_default()).insert(levels, key, value),
-            Some(level) => {
-                let mut child = self.children.get(level).cloned().unwrap_or_default();
-                Arc::make_mut(&mut child).insert(levels, key, value);
-                self.children.insert(level.into(), child);
-            }
-        }
-    }
-
-    fn remove<'f>(&mut self, mut levels: impl Iterator<Item = &'f str>, key: &K) {
-        match levels.next() {
-            None => self.here.remove(key),
-            Some("#") => self.below.remove(key),
-            Some("+") => {
-                let Some(child) = &mut self.any else { return };
-                let node = Arc::make_mut(child);
-                node.remove(levels, key);
-                if node.is_empty() {
-                    self.any = None;
-                }
-            }
-            Some(level) => {
-                let Some(mut child) = self.children.get(level).cloned() else {
-                    return;
-                };
-                let node = Arc::make_mut(&mut child);
-                node.remove(levels, key);
-                if node.is_empty() {
-                    self.children.remove(level);
-                } else {
-                    self.children.insert(level.into(), child);
-                }
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.children.is_empty()
-            && self.any.is_none()
-            && self.here.is_empty()
-            && self.below.is_empty()
-    }
-
-    /// `rest` is what of the topic lies below this node; `None` when the topic ends here.
-    fn each_match<'a>(&'a self, rest: Option<&str>, found: &mut impl FnMut(&'a SmallMap<K, V>)) {
-        found(&self.below);
-        let Some(rest) = rest else {
-            found(&self.here);
-            return;
-        };
-        let (level, rest) = match rest.split_once('/') {
-            Some((level, rest)) => (level, Some(rest)),
-            None => (rest, None),
-        };
-        if let Some(child) = self.children.get(level) {
-            child.each_match(rest, found);
-        }
-        if let Some(any) = &self.any {
-            any.each_match(rest, found);
-        }
+impl<'a, K: Ord + Hash + Clone, V: Clone> Subscribers<'a, K, V> {
+    /// Each once, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
+        self.0.iter()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeSet, HashSet};
 
     use proptest::prelude::*;
 
@@ -207,7 +121,7 @@ mod tests {
     }
 
     fn level() -> impl Strategy<Value = &'static str> {
-        prop_oneof![Just("a"), Just("b"), Just("c"), Just("$x"), Just("ü")]
+        prop_oneof![Just("a"), Just("ab"), Just("c"), Just("$x"), Just("ü")]
     }
 
     fn topic() -> impl Strategy<Value = String> {
@@ -253,8 +167,9 @@ mod tests {
             for (tree, model) in before.iter().chain([&(tree, model)]) {
                 for topic in &topics {
                     let parsed = Topic::parse(topic.as_str()).unwrap();
-                    let mut found = Vec::new();
-                    tree.each_match(&parsed, |key, ()| found.push(*key));
+                    let matching = tree.matching(&parsed);
+                    let mut found: Vec<u8> =
+                        matching.iter().flat_map(Subscribers::iter).map(|(key, ())| *key).collect();
                     found.sort_unstable();
                     let wanted: Vec<u8> = model
                         .iter()
@@ -279,6 +194,96 @@ mod tests {
             filters.iter().for_each(|filter| tree.remove(filter, &1));
             prop_assert!(tree.exact.is_empty() && tree.wild.is_empty());
         }
+
+        /// Whatever was put in and taken out, only nodes are left at which a filter ends or several
+        /// part: fewer than two for each filter.
+        #[test]
+        fn levels_in_a_row_are_one_node(
+            steps in proptest::collection::vec((any::<bool>(), filter()), 0..60),
+        ) {
+            let mut tree = FilterTree::default();
+            let mut held = BTreeSet::new();
+            for (put, filter) in steps {
+                let parsed = TopicFilter::parse(&filter).unwrap();
+                if put {
+                    tree.insert(&parsed, 1u8, ());
+                    held.extend(parsed.has_wildcard().then_some(filter));
+                } else {
+                    tree.remove(&parsed, &1);
+                    held.remove(&filter);
+                }
+            }
+            prop_assert!(tree.wild.nodes_below() <= (2 * held.len()).saturating_sub(1));
+        }
+    }
+
+    /// More children than one slice holds: those are hashed, by a level that lies in a filter.
+    #[test]
+    fn many_filters_part_at_one_level_and_come_together_again() {
+        let filters: Vec<_> = (0..100)
+            .flat_map(|number| [format!("a/b/{number}/+"), format!("a/b/{number}/c/d/#")])
+            .map(|text| TopicFilter::parse(&text).unwrap())
+            .collect();
+        let mut tree = FilterTree::default();
+        for filter in &filters {
+            tree.insert(filter, 1u8, ());
+        }
+        assert_eq!(tree.wild.nodes_below(), 1 + 100 + 200);
+        for number in 0..100 {
+            let topic = Topic::parse(format!("a/b/{number}/c")).unwrap();
+            assert_eq!(tree.matching(&topic).len(), 1, "{topic}");
+            let topic = Topic::parse(format!("a/b/{number}/c/d")).unwrap();
+            assert_eq!(tree.matching(&topic).len(), 1, "{topic}");
+        }
+        for filter in &filters[2..] {
+            tree.remove(filter, &1);
+        }
+        // `a/b/0` in one, and the two below it.
+        assert_eq!(tree.wild.nodes_below(), 3);
+    }
+
+    /// However many levels it has: that is what bounds the memory of a hostile client's filters.
+    #[test]
+    fn a_filter_of_32_levels_takes_one_node() {
+        let mut tree = FilterTree::default();
+        let filter = TopicFilter::parse(&format!("{}+", "level/".repeat(31))).unwrap();
+        tree.insert(&filter, [0u8; 16], Arc::new(()));
+        assert_eq!(tree.wild.nodes_below(), 1);
+        assert!(size_of::<Node<[u8; 16], Arc<()>>>() <= 120);
+    }
+
+    proptest! {
+        /// That is what lets a limit on shapes bound how many filters match.
+        #[test]
+        fn filters_of_one_shape_that_match_one_topic_are_the_same(
+            topic in topic(),
+            filters in proptest::collection::btree_set(filter(), 0..40),
+        ) {
+            let topic = Topic::parse(topic).unwrap();
+            let mut shapes = HashSet::new();
+            for filter in filters {
+                let filter = TopicFilter::parse(&filter).unwrap();
+                prop_assert_eq!(filter.shape().is_some(), filter.has_wildcard());
+                if filter.matches(&topic) {
+                    prop_assert!(shapes.insert(filter.shape()), "{}", filter);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_shape_is_levels_and_wildcards() {
+        let shape = |text: &str| TopicFilter::parse(text).unwrap().shape();
+        assert_eq!(shape("a/b"), None);
+        assert_eq!(shape("a/+/c"), shape("b/+/d"));
+        assert_eq!(shape("a/#"), shape("b/#"));
+        let different = [
+            "+", "#", "a/+", "+/a", "+/+", "a/#", "+/#", "a/+/b", "a/b/#",
+        ];
+        let shapes: HashSet<_> = different.into_iter().map(shape).collect();
+        assert_eq!(shapes.len(), different.len());
+        assert!(!shapes.contains(&None));
+        assert!(shape(&["+"; 32].join("/")).is_some());
     }
 
     #[test]

@@ -36,6 +36,9 @@ const LIMITS: Limits = Limits {
     connections_per_identity: 0,
     connections_per_address: 0,
     subscriptions_per_client: 0,
+    subscriptions_per_identity: 0,
+    subscriptions_total: 0,
+    filter_shapes_per_identity: 0,
     presence: true,
 };
 

@@ -625,6 +625,50 @@ fn too_many_subscriptions() {
     client.expect("message");
 }
 
+/// Over all its connections, and with `#` and `+` in no more places than a message can be looked for.
+#[test]
+fn too_many_subscriptions_of_one_identity_and_in_all() {
+    let flags = [
+        ["--max-subscriptions-per-identity", "3"],
+        ["--max-subscriptions-total", "4"],
+        ["--max-filter-shapes-per-identity", "2"],
+    ];
+    let broker = Broker::with(flags.as_flattened());
+    let mut first = broker.deaf_client("eager");
+    let mut second = broker.deaf_client("eager");
+    let mut other = broker.deaf_client("other");
+    let take = |client: &mut Client, filter: &str| {
+        client.send(&subscribe(filter));
+        client.expect("subscribed");
+    };
+    let refuse = |client: &mut Client, filter: &str, whose: &str| {
+        client.send(&line("subscribe", &format!(r#"{{"topic":"{filter}"}}"#)));
+        let answer = client.next();
+        check_error(&answer, "too_many_subscriptions", Some("subscribe"), None);
+        let reason = answer.text_of("reason");
+        assert!(reason.contains(whose), "{reason}");
+    };
+    take(&mut first, "a/+");
+    take(&mut second, "+/a");
+    refuse(
+        &mut first,
+        "a/#",
+        "the filters of this identity have their 2 shapes",
+    );
+    take(&mut first, "b/+");
+    refuse(&mut second, "a", "this identity holds its 3 subscriptions");
+    take(&mut other, "a/#");
+    refuse(&mut other, "b", "the server holds its 4 subscriptions");
+    // What one gives back another can have, and what goes with a connection too.
+    second.send(&line("unsubscribe", r#"{"topic":"+/a"}"#));
+    second.expect("unsubscribed");
+    take(&mut other, "b");
+    first.send(DISCONNECT);
+    first.rest();
+    take(&mut second, "a/#");
+    take(&mut second, "c");
+}
+
 #[test]
 fn keepalive_timeout_after_two_unanswered_pings() {
     let broker = Broker::with(&["--ping-interval", "300ms"]);

@@ -107,6 +107,7 @@ impl State {
         let Some(authenticated) = &mut client.authenticated else {
             return;
         };
+        let identity = client.identity.clone();
         let permissions = &client.permissions;
         let mut ended = Vec::new();
         authenticated.subscriptions.retain(|filter| {
@@ -116,7 +117,7 @@ impl State {
         });
         ended.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (filter, denial) in ended {
-            self.routes.remove(&filter, client_id);
+            self.subscriptions.remove(&filter, client_id, &identity);
             self.tell(client_id, Told::SubscriptionClosed(filter.clone()), batch);
             if let Some(client) = self.clients.get(&client_id) {
                 judged

@@ -15,7 +15,7 @@ use tokio::sync::{
     oneshot::{self, error::TryRecvError},
 };
 
-use super::*;
+use super::{subscriptions::Holding, *};
 use crate::{
     broker::{Interrupt, OutboxLimits},
     protocol::{
@@ -49,6 +49,9 @@ const NO_LIMITS: Limits = Limits {
     connections_per_identity: 0,
     connections_per_address: 0,
     subscriptions_per_client: 0,
+    subscriptions_per_identity: 0,
+    subscriptions_total: 0,
+    filter_shapes_per_identity: 0,
     presence: true,
 };
 
@@ -398,7 +401,7 @@ mod model {
             0_usize..12,
             0_usize..5,
             0_usize..6,
-            0_usize..5,
+            (0_usize..5, 0_usize..8, 0_usize..16, 0_usize..5),
             prop_oneof![4 => Just(true), 1 => Just(false)],
         )
             .prop_map(
@@ -406,7 +409,10 @@ mod model {
                     connections,
                     connections_per_identity: identity,
                     connections_per_address: address,
-                    subscriptions_per_client: subscriptions,
+                    subscriptions_per_client: subscriptions.0,
+                    subscriptions_per_identity: subscriptions.1,
+                    subscriptions_total: subscriptions.2,
+                    filter_shapes_per_identity: subscriptions.3,
                     presence,
                 },
             )
@@ -536,13 +542,10 @@ mod model {
             assert!(state.roster.is_empty());
             assert!(state.audience.is_empty());
             for topic in TOPICS {
-                assert!(
-                    state
-                        .routes
-                        .route(&Topic::parse(*topic).unwrap())
-                        .is_empty()
-                );
+                let topic = Topic::parse(*topic).unwrap();
+                assert!(self.world.table.route(&topic).is_empty());
             }
+            assert_eq!(state.subscriptions.counts(), (0, &HashMap::new()));
             assert_eq!(
                 self.world.commands.capacity(),
                 QUEUE_LEN,
@@ -710,16 +713,14 @@ mod model {
                 answer: answer(&subscribed),
                 reply,
             });
-            let limit = self.limits.subscriptions_per_client;
+            let is_full = self.is_full(client_id, text);
             let member = self.members.get_mut(&client_id).unwrap();
             let allowed = self.rules.allow(&member.identity, text);
             let result = match &mut member.session {
                 None => Err(Code::InternalError),
                 Some(_) if !allowed => Err(Code::SubscribeDenied),
                 Some(session) if session.filters.contains(text) => Ok(()),
-                Some(session) if limit > 0 && session.filters.len() == limit => {
-                    Err(Code::TooManySubscriptions)
-                }
+                Some(_) if is_full => Err(Code::TooManySubscriptions),
                 Some(session) => {
                     session.filters.insert(text);
                     self.routes_change = true;
@@ -730,6 +731,30 @@ mod model {
                 member.tell(Heard::Answer(subscribed));
             }
             self.expected.push(Expected::Subscription(received, result));
+        }
+
+        /// Whether a limit keeps the client from one more subscription.
+        fn is_full(&self, client_id: ClientId, text: &str) -> bool {
+            let own = &self.members[&client_id];
+            let filters_of = |whose: &dyn Fn(&Member) -> bool| -> Vec<&str> {
+                let members = self.members.values().filter(|member| whose(member));
+                let sessions = members.filter_map(|member| member.session.as_ref());
+                sessions
+                    .flat_map(|session| &session.filters)
+                    .copied()
+                    .collect()
+            };
+            let of_client = filters_of(&|member| std::ptr::eq(member, own));
+            let of_identity = filters_of(&|member| member.identity == own.identity);
+            let of_all = filters_of(&|_| true);
+            let shapes: BTreeSet<_> = of_identity.iter().filter_map(|text| shape(text)).collect();
+            let is_new_shape = shape(text).is_some_and(|shape| !shapes.contains(&shape));
+            let limits = &self.limits;
+            let is_reached = |limit: usize, count: usize| limit > 0 && count == limit;
+            is_reached(limits.subscriptions_per_client, of_client.len())
+                || is_reached(limits.subscriptions_per_identity, of_identity.len())
+                || is_reached(limits.subscriptions_total, of_all.len())
+                || (is_new_shape && is_reached(limits.filter_shapes_per_identity, shapes.len()))
         }
 
         fn unsubscribe(&mut self, client_id: ClientId, text: &'static str) {
@@ -952,6 +977,18 @@ mod model {
             }
             assert_eq!(state.by_identity, identities);
             assert_eq!(state.by_network, networks);
+            let (mut total, mut holdings) = (0, HashMap::<_, Holding>::new());
+            for member in self.members.values() {
+                for text in member.session.iter().flat_map(|session| &session.filters) {
+                    total += 1;
+                    let holding = holdings.entry(member.identity.clone()).or_default();
+                    holding.subscriptions += 1;
+                    if let Some(shape) = filter(text).shape() {
+                        *holding.by_shape.entry(shape).or_default() += 1;
+                    }
+                }
+            }
+            assert_eq!(state.subscriptions.counts(), (total, &holdings));
             let roster: Vec<_> = state
                 .roster
                 .iter()
@@ -1010,6 +1047,19 @@ mod model {
     fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
         items.sort();
         items
+    }
+
+    /// The filter with its wildcards alone, if it has any.
+    fn shape(filter: &str) -> Option<Vec<&str>> {
+        let blank = |level| {
+            if matches!(level, "+" | "#") {
+                level
+            } else {
+                ""
+            }
+        };
+        let shape: Vec<_> = filter.split('/').map(blank).collect();
+        shape.iter().any(|level| !level.is_empty()).then_some(shape)
     }
 
     /// The rule of `docs/events.md`, level by level.
@@ -1112,6 +1162,61 @@ fn every_limit_has_its_code_and_frees_what_departs() {
         world.apply_and_reply(vec![Command::Depart { client_id, reason }]);
         world.admit(who, from).unwrap();
     }
+}
+
+#[test]
+fn an_identity_and_all_hold_as_many_subscriptions_as_they_may() {
+    let mut world = World::new(Limits {
+        subscriptions_per_identity: 2,
+        subscriptions_total: 3,
+        ..NO_LIMITS
+    });
+    let [first, second, other] = [1, 1, 2].map(|who| world.session(who));
+    let mut refused = |client: &Admitted, text| {
+        let refusal = world.subscribe(client.client_id, text).err()?;
+        assert_eq!(refusal.code(), Code::TooManySubscriptions);
+        Some(Fault::from(refusal).reason.into_owned())
+    };
+    assert_eq!(refused(&first, "a"), None);
+    assert_eq!(refused(&second, "a"), None);
+    let of_identity = Some("this identity holds its 2 subscriptions".to_owned());
+    assert_eq!(refused(&second, "b"), of_identity);
+    // What a client has already is no more.
+    assert_eq!(refused(&second, "a"), None);
+    assert_eq!(refused(&other, "b"), None);
+    let of_all = Some("the server holds its 3 subscriptions".to_owned());
+    assert_eq!(refused(&other, "c"), of_all);
+    let reason = CloseReason::ConnectionLost;
+    let client_id = first.client_id;
+    world.apply_and_reply(vec![Command::Depart { client_id, reason }]);
+    world.subscribe(second.client_id, "b").unwrap();
+    world.unsubscribe(second.client_id, "a").unwrap();
+    world.subscribe(other.client_id, "c").unwrap();
+}
+
+#[test]
+fn an_identity_s_filters_have_as_many_shapes_as_they_may() {
+    let mut world = World::new(Limits {
+        filter_shapes_per_identity: 2,
+        ..NO_LIMITS
+    });
+    let [first, second, other] = [1, 1, 2].map(|who| world.session(who).client_id);
+    world.subscribe(first, "a/+").unwrap();
+    world.subscribe(first, "a/#").unwrap();
+    for (client_id, text) in [(first, "+/a"), (second, "+"), (second, "a/b/#")] {
+        let refusal = world.subscribe(client_id, text).unwrap_err();
+        assert_eq!(refusal.code(), Code::TooManySubscriptions, "{text}");
+    }
+    // Others of the same shapes, and all without a wildcard.
+    for text in ["b/+", "b/#", "a", "a/b", "a/b/c"] {
+        world.subscribe(second, text).unwrap();
+    }
+    world.subscribe(other, "+/a").unwrap();
+    // A shape is free again with the last filter that has it.
+    world.unsubscribe(first, "a/+").unwrap();
+    world.subscribe(first, "+/a").unwrap_err();
+    world.unsubscribe(second, "b/+").unwrap();
+    world.subscribe(first, "+/a").unwrap();
 }
 
 #[test]

@@ -60,6 +60,9 @@ impl Broker {
             connections_per_identity: 0,
             connections_per_address: 0,
             subscriptions_per_client: 3,
+            subscriptions_per_identity: 0,
+            subscriptions_total: 0,
+            filter_shapes_per_identity: 0,
             presence: true,
         };
         let open = Arc::new(AccessRules::open());
