@@ -20,7 +20,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tempfile::TempDir;
 use tidings::security::{
     Credentials, Policy, PolicyFiles, ServerTls, ServerTlsFiles, TlsVersion,
-    issue::{Authority, CertificateFolder, CertificateRequest, RevocationList, Validity},
+    issue::{
+        Authority, CertificateFolder, CertificateRequest, RevocationList, ServerNames, Validity,
+    },
 };
 
 use crate::oracle::check_message;
@@ -97,7 +99,9 @@ impl World {
             &certificates.key("ca"),
         )
         .expect("a CA");
-        certificates.init(valid()).expect("certificates");
+        certificates
+            .init(valid(), &ServerNames::default())
+            .expect("certificates");
         let list = RevocationList {
             number: 1,
             this_update: valid().not_before,
