@@ -189,6 +189,7 @@ fn files_in(certificates: &CertificateFolder) -> ServerTlsFiles {
             allow_loose_key_permissions: false,
         },
         oldest: TlsVersion::V1_2,
+        record_bytes_max: 16 * 1024,
         crls: vec![certificates.crl(), list_of_intermediate(certificates)],
     }
 }
