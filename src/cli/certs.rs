@@ -397,6 +397,11 @@ fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()>
         IfRevoked::Refuse
     };
     let report = folder.renew(name, if_revoked)?;
+    // Before anything is told: a reader that is gone keeps nothing from being done.
+    let revoked = arguments.revoke.then(|| {
+        let old = Revoked::Certificate(report.old_certificate.clone());
+        folder.revoke(&old, RevocationReason::Superseded)
+    });
     for kept in report.old_key.iter().chain([&report.old_certificate]) {
         writeln!(out, "kept {}", kept.display())?;
     }
@@ -408,10 +413,8 @@ fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()>
         day_and_time(report.not_after)
     )?;
     tell_serial(&first_of(&report.files.certificate)?, out)?;
-    if arguments.revoke {
-        let old = Revoked::Certificate(report.old_certificate);
-        let revoked = folder.revoke(&old, RevocationReason::Superseded)?;
-        return tell_revoked(&revoked, &folder, out);
+    if let Some(revoked) = revoked {
+        return tell_revoked(&revoked?, &folder, out);
     }
     if let Some(text) = told_of_old(&report, folder.path(), clock::now()) {
         say(text);

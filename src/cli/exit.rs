@@ -1,4 +1,8 @@
-use std::{fmt, io, process::ExitCode};
+use std::{
+    fmt, io,
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+};
 
 use super::say::say;
 use crate::{
@@ -42,6 +46,12 @@ impl std::error::Error for Told {}
 #[error("{0}")]
 pub(super) struct UsageError(pub(super) String);
 
+/// Runs a command, and says what it comes to. A panic has been told by its hook.
+pub(super) fn of(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    panic::catch_unwind(AssertUnwindSafe(command))
+        .map_or_else(|_| ExitCode::from(Exit::Software as u8), code)
+}
+
 /// Says what went wrong, in one line, and what it comes to.
 pub(super) fn code(outcome: anyhow::Result<()>) -> ExitCode {
     let Err(error) = outcome else {
@@ -61,12 +71,12 @@ pub(super) fn code(outcome: anyhow::Result<()>) -> ExitCode {
 
 /// Prints what clap has to say. Its own exit code for a mistyped command line would be 2.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    // Nothing can be told where standard error is closed.
-    let _ = error.print();
+    let printed = error.print();
     if error.use_stderr() {
+        // Nothing can be told where standard error is closed.
         ExitCode::from(Exit::Usage as u8)
     } else {
-        ExitCode::SUCCESS
+        code(printed.map_err(anyhow::Error::from))
     }
 }
 
@@ -141,6 +151,12 @@ mod tests {
         );
         assert_eq!(hint_for(Code::TokenInvalid), "");
         assert_eq!(hint(&client::Error::Ended), "");
+    }
+
+    #[test]
+    fn a_panic_ends_with_the_code_for_our_faults() {
+        assert_eq!(of(|| panic!("on purpose")), ExitCode::from(70));
+        assert_eq!(of(|| Ok(())), ExitCode::SUCCESS);
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
         }
         Err(error) => return exit::usage(&error),
     };
-    let outcome = match cli.command {
+    exit::of(|| match cli.command {
         Command::Serve(command) => command.run(),
         Command::Pub(command) => command.run(),
         Command::Sub(command) => command.run(),
@@ -85,8 +85,7 @@ pub fn main() -> ExitCode {
         Command::Events(command) => command.run(),
         Command::Errors(command) => command.run(),
         Command::Completions(command) => command.run(),
-    };
-    exit::code(outcome)
+    })
 }
 
 fn is_help(error: &clap::Error) -> bool {

@@ -124,10 +124,10 @@ async fn serve(
 /// that begin like ours.
 fn warn_of_unknown_variables() {
     let known = known_variables(&Cli::command());
-    let names = env::vars_os().map(|(name, _)| name);
-    let ours = names.filter(|name| name.as_encoded_bytes().starts_with(b"TIDINGS_"));
-    let unknown = ours.filter(|name| !known.contains(name) && !is_of_kubernetes(name));
-    for name in unknown {
+    let ours = env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"TIDINGS_"));
+    let unknown =
+        ours.filter(|(name, value)| !known.contains(name) && !is_of_kubernetes(name, value));
+    for (name, _) in unknown {
         warn!(
             ?name,
             "unknown environment variable, which sets nothing: is it misspelled?"
@@ -136,13 +136,14 @@ fn warn_of_unknown_variables() {
 }
 
 /// What Kubernetes sets for services called tidings or tidings-SOMETHING: `TIDINGS_SERVICE_HOST`,
-/// `TIDINGS_PORT_4433_TCP_ADDR` and the like.
-fn is_of_kubernetes(name: &OsStr) -> bool {
-    let Some(name) = name.to_str() else {
+/// `TIDINGS_PORT_4433_TCP_ADDR` and the like. Its `TIDINGS_PORT` is a URL: a number there is meant as
+/// the port to listen on.
+fn is_of_kubernetes(name: &OsStr, value: &OsStr) -> bool {
+    let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
         return false;
     };
     let is_port = |(_, port): (&str, &str)| port.starts_with(|c: char| c.is_ascii_digit());
-    name.ends_with("_PORT")
+    name.ends_with("_PORT") && value.contains("://")
         || name.contains("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
         || name.split_once("_PORT_").is_some_and(is_port)
@@ -209,8 +210,11 @@ mod tests {
 
     #[test]
     fn tells_variables_of_kubernetes_from_misspelled_ones() {
+        let is_of_kubernetes =
+            |name: &str, value: &str| is_of_kubernetes(name.as_ref(), value.as_ref());
+        assert!(is_of_kubernetes("TIDINGS_PORT", "tcp://10.0.0.1:4433"));
+        assert!(!is_of_kubernetes("TIDINGS_PORT", "4433"));
         for name in [
-            "TIDINGS_PORT",
             "TIDINGS_PORT_4433_TCP",
             "TIDINGS_PORT_4433_TCP_ADDR",
             "TIDINGS_SERVICE_HOST",
@@ -219,7 +223,7 @@ mod tests {
             "TIDINGS_METRICS_SERVICE_HOST",
             "TIDINGS_METRICS_PORT_9100_TCP_PROTO",
         ] {
-            assert!(is_of_kubernetes(name.as_ref()), "{name}");
+            assert!(is_of_kubernetes(name, "4433"), "{name}");
         }
         for name in [
             "TIDINGS_LISTN",
@@ -227,7 +231,7 @@ mod tests {
             "TIDINGS_PORT_FILE",
             "TIDINGS_SERVICE",
         ] {
-            assert!(!is_of_kubernetes(name.as_ref()), "{name}");
+            assert!(!is_of_kubernetes(name, "4433"), "{name}");
         }
     }
 }

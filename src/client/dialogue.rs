@@ -240,7 +240,8 @@ impl Dialogue {
                 });
             }
         }
-        if unread {
+        // Nothing is said after the farewell.
+        if unread && !self.is_leaving() {
             self.forget_unread();
         }
         Ok(())

@@ -134,6 +134,38 @@ fn a_full_standard_error_changes_no_exit_code() {
     assert_eq!(ends_with(unknown), Some(64));
 }
 
+/// What was asked for is done before it is told.
+#[test]
+fn renewing_revokes_the_old_certificate_with_nobody_to_tell_it() {
+    let home = tempfile::tempdir().unwrap();
+    let certs = |arguments: &[&str]| {
+        let mut command = tidings();
+        command
+            .arg("certs")
+            .args(arguments)
+            .current_dir(home.path());
+        command
+    };
+    assert_eq!(run(certs(&["init"])).code, Some(0));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut renew = certs(&["renew", "alice", "--revoke"]);
+    renew.stdout(writer).stderr(Stdio::null());
+    assert_eq!(renew.status().unwrap().code(), Some(0));
+    let list = run(certs(&["show", "ca.crl"])).out.join("\n");
+    let old = run(certs(&["show", "alice.old"])).out;
+    let serial = old.iter().find_map(|line| line.strip_prefix("serial:"));
+    assert!(list.contains(serial.unwrap().trim()), "{list}");
+}
+
+#[test]
+fn help_that_cannot_be_printed_is_no_success() {
+    let mut help = tidings();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    help.arg("--help").stdout(full).stderr(Stdio::null());
+    assert_eq!(help.status().unwrap().code(), Some(1));
+}
+
 #[test]
 fn a_wait_beyond_all_clocks_is_a_wait() {
     let broker = Broker::start();

@@ -303,3 +303,16 @@ fn a_reader_that_is_gone_is_nobody_to_tell() {
     assert_eq!(said[0]["event"], "unsubscribe");
     assert_eq!(said[0]["content"]["topic"], "b");
 }
+
+#[test]
+fn nothing_is_said_after_the_farewell() {
+    let mut talk = Talk::default();
+    let queue = talk.subscribe(&["a"], 1);
+    drop(queue);
+    talk.dialogue.leave();
+    let farewell = talk.said();
+    assert_eq!(farewell[0]["event"], "disconnecting");
+    // On its way to a reader that is gone.
+    talk.publish("a");
+    assert_eq!(talk.said(), [Value::Null; 0]);
+}
