@@ -24,6 +24,7 @@ mod access;
 mod audit;
 mod authorities;
 mod cli;
+mod cli_input;
 mod cli_pub_sub;
 mod cli_settings;
 mod delivery;
