@@ -7,14 +7,15 @@
 )]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use clap::CommandFactory;
-use tidings::cli::Cli;
+use regex_syntax::hir::{Class, HirKind};
+use tidings::{cli::Cli, security::Identity};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -286,4 +287,31 @@ fn the_reader_of_the_documents_sees_what_is_wrong() {
     assert_eq!(faults.len(), 2, "{faults:?}");
     assert_eq!(fault(&path, document, "../Cargo.toml"), None);
     assert_eq!(fault(&path, document, "https://example.com/none.md"), None);
+}
+
+/// The rule for characters, as `docs/security.md` states it, against the code, for every character.
+#[test]
+fn identities_hold_what_the_document_says() {
+    let text = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let stated = text
+        .lines()
+        .find(|line| line.starts_with(r"[\p{"))
+        .expect("the class of characters stands alone on its line");
+    let HirKind::Class(Class::Unicode(class)) = regex_syntax::parse(stated).unwrap().into_kind()
+    else {
+        panic!("{stated} is no class of characters");
+    };
+    let refused: HashSet<char> = class
+        .iter()
+        .flat_map(|range| range.start()..=range.end())
+        .filter(|c| *c != ' ')
+        .collect();
+    for c in '\0'..=char::MAX {
+        let name = format!("a{c}b");
+        assert_eq!(
+            Identity::parse(&name).is_err(),
+            refused.contains(&c),
+            "{c:?}"
+        );
+    }
 }

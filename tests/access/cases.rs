@@ -20,7 +20,7 @@ const IDENTITIES: &[&str] = &[
     "a#",
     "$x",
     "a b",
-    "a\u{a0}b",
+    "b a",
     "*",
     "{client_id}",
     "ü",

@@ -5,7 +5,10 @@
 
 use crate::{
     protocol::ClientId,
-    security::{Identity, IdentityError},
+    security::{
+        Identity, IdentityError,
+        identity::{self, IDENTITY_BYTES_MAX},
+    },
     topic::{FilterError, TopicFilter},
 };
 
@@ -26,9 +29,12 @@ impl IdentityPattern {
     ///
     /// When no identity can match it.
     pub(super) fn parse(text: &str) -> Result<Self, IdentityError> {
-        match Identity::parse(&text.replace('*', "")) {
-            Err(IdentityError::Empty) if text.contains('*') => {}
-            name => drop(name?),
+        // A `*` can be a character of which a blank stands beside, and no character at all.
+        identity::check_characters(&text.replace('*', "x"))?;
+        match text.len() - text.matches('*').count() {
+            _ if text.is_empty() => return Err(IdentityError::Empty),
+            len if len > IDENTITY_BYTES_MAX => return Err(IdentityError::TooLong),
+            _ => {}
         }
         let Some((start, rest)) = text.split_once('*') else {
             return Ok(Self::Exact(text.into()));
@@ -256,9 +262,30 @@ mod tests {
 
     #[test]
     fn a_pattern_that_nobody_can_match_is_refused() {
-        for pattern in ["", "a\nb", "a*\u{200b}", &"x".repeat(257)] {
+        let long = "x".repeat(257);
+        for pattern in [
+            "",
+            "a\nb",
+            "a*\u{200b}",
+            "\u{2800}*",
+            " *",
+            "* ",
+            "a*  b",
+            &long,
+        ] {
             assert!(IdentityPattern::parse(pattern).is_err(), "{pattern:?}");
         }
+    }
+
+    #[test]
+    fn a_blank_beside_a_star_is_matched_like_any_character() {
+        assert!(matches("sensor *", "sensor 7"));
+        assert!(matches("* of hall 2", "sensor of hall 2"));
+        assert!(matches("a * b", "a x b"));
+        assert!(matches("a *b", "a b"));
+        // A star can be nothing, and then counts for nothing.
+        let full = "x".repeat(256);
+        assert!(matches(&format!("*{full}*"), &full));
     }
 
     /// Written for obviousness.
@@ -314,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_name_that_could_mean_more_than_itself_is_not_filled_in() {
-        for name in ["+", "#", "a/b", "$SYS", "a$", "a b", "a\u{a0}b", "a+"] {
+        for name in ["+", "#", "a/b", "$SYS", "a$", "a b", "a+"] {
             for template in ["{identity}", "a/x{identity}y/#"] {
                 let reason = filled(template, name).unwrap_err();
                 assert!(reason.contains(&format!("{name:?}")), "{reason}");

@@ -2,7 +2,7 @@ use std::{io, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use crate::security::inspect::InspectError;
+use crate::security::{IdentityError, inspect::InspectError};
 
 /// Why a certificate was not made. One line each: what is wrong with which file, and what helps.
 ///
@@ -310,6 +310,9 @@ pub enum NameError {
     /// Control characters, and others that do not show.
     #[error("a certificate's name has only characters that can be seen: give another")]
     Unprintable,
+    /// No client can be called so.
+    #[error("the broker would not take that name for an identity: {0}; give another")]
+    NoIdentity(#[from] IdentityError),
     /// `ca`
     #[error("`ca` names the CA itself: give another name")]
     Reserved,

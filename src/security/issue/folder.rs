@@ -8,7 +8,7 @@ use std::{
 use super::{
     Authority, CertificateRequest, IssueError, NameError, Validity, authority::random_bytes,
 };
-use crate::security::inspect::escaped;
+use crate::security::{Identity, inspect::escaped};
 
 /// Bytes of a name: as many as X.509 allows characters in a common name.
 const NAME_BYTES_MAX: usize = 64;
@@ -337,6 +337,8 @@ pub(super) fn check_name(name: &str) -> Result<(), NameError> {
     if escaped(name) != name {
         return Err(NameError::Unprintable);
     }
+    // It is the identity of a client, unless the broker takes that from another field.
+    Identity::parse(name)?;
     // Some file systems do not tell capitals from small letters.
     if name.eq_ignore_ascii_case(AUTHORITY_NAME) {
         return Err(NameError::Reserved);
@@ -400,6 +402,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::security::IdentityError;
 
     fn folder() -> (TempDir, CertificateFolder) {
         let temporary = tempfile::tempdir().unwrap();
@@ -576,6 +579,17 @@ mod tests {
             ("-x", NameError::Beginning),
             ("a\nb", NameError::Unprintable),
             ("a\u{202e}b", NameError::Unprintable),
+            (
+                "alice ",
+                NameError::NoIdentity(IdentityError::LooseSpace { position: 6 }),
+            ),
+            (
+                "a\u{2800}",
+                NameError::NoIdentity(IdentityError::UnseenCharacter {
+                    character: '\u{2800}',
+                    position: 2,
+                }),
+            ),
             ("ca", NameError::Reserved),
             ("CA", NameError::Reserved),
         ] {
