@@ -5,6 +5,7 @@
 //!
 //! | floor | room | what it is for |
 //! |---|---|---|
+//! | 0 | [`clock`] | the time of day |
 //! | 1 | [`protocol`] | what is said on the wire |
 //! | 1 | [`topic`] | topics, filters, and which matches which |
 //! | 2 | [`security`] | TLS, identities, access rules, tokens, revocation, making certificates |
@@ -19,6 +20,7 @@
 pub mod broker;
 pub mod cli;
 pub mod client;
+pub mod clock;
 pub mod config;
 pub mod protocol;
 pub mod security;

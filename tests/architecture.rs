@@ -14,6 +14,7 @@ use std::{
 };
 
 const FLOORS: &[(&str, u8)] = &[
+    ("clock", 0),
     ("protocol", 1),
     ("topic", 1),
     ("security", 2),

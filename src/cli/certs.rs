@@ -11,12 +11,15 @@ use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::exit::UsageError;
-use crate::security::{
-    IdentityError, IdentitySource,
-    inspect::{CertificateSummary, ListSummary, day_and_time, escaped},
-    issue::{
-        CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, IfRevoked, Purpose, RenewReport,
-        RevocationReason, RevokeReport, Revoked, Serial, Validity,
+use crate::{
+    clock,
+    security::{
+        IdentityError, IdentitySource,
+        inspect::{CertificateSummary, ListSummary, day_and_time, escaped},
+        issue::{
+            CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, IfRevoked, Purpose,
+            RenewReport, RevocationReason, RevokeReport, Revoked, Serial, Validity,
+        },
     },
 };
 
@@ -217,7 +220,7 @@ fn init(arguments: &InitArguments, out: &mut impl Write) -> anyhow::Result<()> {
 fn warn_of_end(path: &Path) {
     let warning = match CertificateSummary::read(path).map(|summaries| summaries.into_iter().next())
     {
-        Ok(Some(summary)) if summary.not_after < Utc::now() => format!(
+        Ok(Some(summary)) if summary.not_after < clock::now() => format!(
             "{} ended on {}: remove it and its key, and run this again",
             path.display(),
             day_and_time(summary.not_after)
@@ -386,7 +389,7 @@ fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()>
         let revoked = folder.revoke(&old, RevocationReason::Superseded)?;
         return tell_revoked(&revoked, &folder, out);
     }
-    if let Some(text) = told_of_old(&report, folder.path(), Utc::now()) {
+    if let Some(text) = told_of_old(&report, folder.path(), clock::now()) {
         hint(&text);
     }
     Ok(())
@@ -417,7 +420,7 @@ fn hint(text: &str) {
 
 fn show(arguments: &ShowArguments, out: &mut impl Write) -> anyhow::Result<()> {
     let path = find(&arguments.certificate, &arguments.folder.dir)?;
-    let now = Utc::now();
+    let now = clock::now();
     let blocks: Vec<_> = if is_list(&path) {
         let lists = ListSummary::read(&path)?;
         lists

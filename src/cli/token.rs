@@ -11,10 +11,13 @@ use anyhow::{anyhow, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::exit::UsageError;
-use crate::security::{
-    Identity,
-    inspect::{day_and_time, escaped},
-    tokens::{Changed, TokenEntry, TokenFile, is_token_id},
+use crate::{
+    clock,
+    security::{
+        Identity,
+        inspect::{day_and_time, escaped},
+        tokens::{Changed, TokenEntry, TokenFile, is_token_id},
+    },
 };
 
 /// Days of the longest lifetime: a century. What is to outlast it needs no end.
@@ -84,7 +87,7 @@ pub(crate) struct RevokeArguments {
 /// Does what the command says. A token or a table goes to stdout, the rest to stderr.
 pub(crate) fn run(command: TokenCommand) -> anyhow::Result<()> {
     let (mut out, mut talk) = (io::stdout().lock(), io::stderr().lock());
-    let now = Utc::now();
+    let now = clock::now();
     match command {
         TokenCommand::New(arguments) => new(arguments, now, &mut out, &mut talk),
         TokenCommand::List(arguments) => list(&arguments, now, &mut out, &mut talk),

@@ -1,7 +1,20 @@
-use std::fmt;
+use std::{fmt, sync::Mutex, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{Timestamp, Uuid, timestamp::context::ContextV7};
+
+use crate::clock;
+
+/// A version 7 UUID. Its time is that since 1970, and it sorts behind those made before it.
+fn fresh() -> Uuid {
+    static LAST: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+    let now = clock::since_1970(SystemTime::now());
+    Uuid::new_v7(Timestamp::from_unix(
+        &LAST,
+        now.as_secs(),
+        now.subsec_nanos(),
+    ))
+}
 
 /// Names one connection of one client, for as long as it lasts. Made by the registry alone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -12,7 +25,7 @@ impl ClientId {
     /// A new id: a version 7 UUID, so ids sort by the time at which they were made.
     #[must_use]
     pub fn fresh() -> Self {
-        Self(Uuid::now_v7())
+        Self(fresh())
     }
 
     /// Whether `text` is this id in its canonical form.
@@ -49,7 +62,7 @@ impl ServerId {
     /// A new id, made once at start.
     #[must_use]
     pub fn fresh() -> Self {
-        Self(Uuid::now_v7())
+        Self(fresh())
     }
 }
 

@@ -3,6 +3,8 @@ use std::{fmt, time::SystemTime};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
+use crate::clock;
+
 /// The server's clock as the wire shows it: RFC 3339, UTC, microseconds, `Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(DateTime<Utc>);
@@ -11,7 +13,7 @@ impl Timestamp {
     /// The time of day now. For what people read; deadlines use the monotonic clock.
     #[must_use]
     pub fn now() -> Self {
-        Self(Utc::now())
+        Self(clock::now())
     }
 }
 
@@ -23,7 +25,7 @@ impl From<DateTime<Utc>> for Timestamp {
 
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
-        Self(time.into())
+        Self(clock::date_time(time))
     }
 }
 

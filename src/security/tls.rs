@@ -16,11 +16,12 @@ use rustls::{
     client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{
-        CertificateDer, PrivateKeyDer,
+        CertificateDer, PrivateKeyDer, UnixTime,
         pem::{self, PemObject},
     },
     server::NoServerSessionStorage,
     sign::CertifiedKey,
+    time_provider::TimeProvider,
     version::{TLS12, TLS13},
 };
 use tracing::warn;
@@ -35,7 +36,7 @@ use super::{
     fault_text::GARBLED,
     inspect::escaped,
     source::{Contents, Sources},
-    verify::ClientVerifier,
+    verify::{ClientVerifier, unix_time},
 };
 
 /// The files that one side of a connection proves itself and the other side with.
@@ -127,7 +128,7 @@ impl ServerTls {
         deadlines.extend(lists.deadlines.iter().cloned());
         let clients = ClientVerifier::new(authorities.roots, lists, Arc::clone(&provider))
             .map_err(|error| TlsError::unusable(&credentials.ca, error))?;
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_details(provider, Arc::new(Clock))
             .with_protocol_versions(oldest.and_newer())
             .map_err(|error| credentials.unusable(&error))?
             .with_client_cert_verifier(clients.of_handshakes())
@@ -156,7 +157,7 @@ pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError
     let mut sources = Sources::default();
     let authorities = credentials.authorities(&mut sources)?;
     let (chain, key) = credentials.chain_and_key(&provider, &mut sources)?;
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_details(provider, Arc::new(Clock))
         .with_protocol_versions(TlsVersion::V1_2.and_newer())
         .map_err(|error| credentials.unusable(&error))?
         .with_root_certificates(authorities.roots)
@@ -169,6 +170,16 @@ pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError
 /// aws-lc-rs with X25519MLKEM768 first among the key exchanges.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The machine's clock. That of rustls panics when it stands before 1970.
+#[derive(Debug)]
+struct Clock;
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(unix_time(SystemTime::now()))
+    }
 }
 
 impl Credentials {

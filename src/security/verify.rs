@@ -3,11 +3,7 @@
 //! Owns the one verifier that both use, and the words in which a refusal is told. Knows nothing of
 //! connections or of what comes of a verdict.
 
-use std::{
-    fmt, io,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, io, sync::Arc, time::SystemTime};
 
 use rustls::{
     CertRevocationListError, CertificateError, Error, RootCertStore,
@@ -23,7 +19,7 @@ use super::{
     inspect::{day_and_time, escaped},
     tls::times,
 };
-use crate::protocol::Code;
+use crate::{clock, protocol::Code};
 
 /// Judges client certificates just as the handshake does: it is the same verifier.
 #[derive(Clone)]
@@ -224,9 +220,13 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
         CertificateError::NotValidYet => {
             "the client's certificate, or one in its chain, is not valid yet".to_owned()
         }
-        CertificateError::NotValidYetContext { not_before, .. } => format!(
-            "the client's certificate, or one in its chain, is not valid before {}",
-            day(*not_before)
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "the client's certificate, or one in its chain, is not valid before {}{}",
+            day(*not_before),
+            match time.as_secs() {
+                0 => ": this machine's clock stands before 1970, set it",
+                _ => "",
+            }
         ),
         CertificateError::UnknownIssuer => {
             "the client's certificate is not from a CA that is trusted here".to_owned()
@@ -281,6 +281,6 @@ fn day(moment: UnixTime) -> String {
 }
 
 /// A clock before 1970 makes every certificate not yet valid, which is the safe answer.
-fn unix_time(moment: SystemTime) -> UnixTime {
-    UnixTime::since_unix_epoch(moment.duration_since(UNIX_EPOCH).unwrap_or_default())
+pub(super) fn unix_time(moment: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(clock::since_1970(moment))
 }

@@ -19,6 +19,7 @@ mod support;
 mod access;
 mod audit;
 mod cli;
+mod clock;
 mod delivery;
 mod dev;
 mod hostile;

@@ -533,9 +533,9 @@ fn set_validity(params: &mut CertificateParams, valid: Validity) -> Result<(), I
     Ok(())
 }
 
-/// The calendar of a certificate has four digits for the year and begins in 1950.
+/// The calendar of a certificate has four digits for the year, and verifiers know none before 1970.
 fn check_calendar(not_before: DateTime<Utc>, not_after: DateTime<Utc>) -> Result<(), IssueError> {
-    let is_calendar = |time: DateTime<Utc>| (1950..=9999).contains(&time.year());
+    let is_calendar = |time: DateTime<Utc>| (1970..=9999).contains(&time.year());
     if !is_calendar(not_before) || !is_calendar(not_after) || not_after <= not_before {
         return Err(IssueError::Validity {
             not_before,
@@ -782,6 +782,10 @@ mod tests {
             Validity::days(u32::MAX),
             Validity {
                 not_before: DateTime::<Utc>::MIN_UTC,
+                ..good
+            },
+            Validity {
+                not_before: DateTime::UNIX_EPOCH - chrono::TimeDelta::seconds(1),
                 ..good
             },
         ] {

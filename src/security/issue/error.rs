@@ -160,7 +160,9 @@ pub enum IssueError {
     #[error("a server's certificate needs the names that clients call it by: give --dns or --ip")]
     ServerWithoutName,
     /// Years outside what a certificate can hold, or an end before the beginning.
-    #[error("a certificate cannot be valid from {not_before} to {not_after}: give other times")]
+    #[error(
+        "a certificate cannot be valid from {not_before} to {not_after}: give times from 1970 to 9999, and check this machine's clock"
+    )]
     Validity {
         /// The beginning.
         not_before: DateTime<Utc>,

@@ -12,7 +12,10 @@ use super::{
     authority::has_key,
     folder::{CERTIFICATE_MODE, KEY_MODE, check_name, exists},
 };
-use crate::security::{aside::Aside, inspect::CertificateSummary};
+use crate::{
+    clock,
+    security::{aside::Aside, inspect::CertificateSummary},
+};
 
 /// Which certificate is taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +107,7 @@ impl CertificateFolder {
         }
         let revocation = Revocation {
             serial,
-            since: Utc::now().trunc_subsecs(0),
+            since: clock::now().trunc_subsecs(0),
             reason,
             invalid_since: None,
         };
@@ -201,7 +204,7 @@ impl CertificateFolder {
         if exists(&self.crl())? {
             return RevocationList::read(&self.crl(), authority);
         }
-        let now = Utc::now().trunc_subsecs(0);
+        let now = clock::now().trunc_subsecs(0);
         Ok(RevocationList {
             number: 0,
             this_update: now,
@@ -216,7 +219,7 @@ impl CertificateFolder {
         number_before: u64,
         revocations: Vec<Revocation>,
     ) -> Result<WrittenList, IssueError> {
-        let this_update = Utc::now().trunc_subsecs(0);
+        let this_update = clock::now().trunc_subsecs(0);
         let next_update = this_update + TimeDelta::days(CERTIFICATE_DAYS.into());
         let list = RevocationList {
             number: number_before.saturating_add(1),
@@ -318,7 +321,8 @@ impl CertificateFolder {
                 }
                 // A renewal that stopped half-way has kept it, and is taken up again.
                 let is_same = kept.der() == certificate.der();
-                if is_same || kept.not_after < Utc::now() || revocation_of(&kept, list).is_some() {
+                if is_same || kept.not_after < clock::now() || revocation_of(&kept, list).is_some()
+                {
                     return Ok(());
                 }
                 Err(IssueError::OldIsGood {
@@ -403,7 +407,7 @@ fn request_like(
 ) -> Result<CertificateRequest, IssueError> {
     let now = Validity::days(1);
     let not_after = (now.not_before + (old.not_after - old.not_before)).min(authority.not_after());
-    if not_after <= Utc::now() {
+    if not_after <= clock::now() {
         return Err(IssueError::AuthorityEnded {
             path: ca.to_owned(),
             not_after: authority.not_after(),

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rustls::pki_types::DnsName;
 
 use super::{CERTIFICATE_DAYS, IssueError};
+use crate::clock;
 
 /// How far a certificate is dated back, so that a peer whose clock is a little late takes it.
 const BACKDATED: TimeDelta = TimeDelta::hours(1);
@@ -158,7 +159,7 @@ impl Validity {
     /// From an hour ago until `days` from now.
     #[must_use]
     pub fn days(days: u32) -> Self {
-        let now = Utc::now();
+        let now = clock::now();
         Self {
             not_before: now - BACKDATED,
             // An end too far for the calendar is refused when it comes to signing.
