@@ -1,9 +1,16 @@
 use std::{io, time::Duration};
 
+use chrono::DateTime;
+use rustls::{CertificateError, pki_types::UnixTime};
+
 use crate::{
     protocol::{
         Code, Fault,
         server_event::{ErrorContent, Refused, SubscriptionClosed},
+    },
+    security::{
+        certificate_fault,
+        inspect::{day_and_time, escaped},
     },
     topic::{FilterError, TopicError},
 };
@@ -15,7 +22,7 @@ pub enum Error {
     #[error("{0:?} is not a server's address: it must be host:port, like localhost:4433")]
     Address(String),
     /// TCP or TLS failed.
-    #[error("cannot connect to {server}: {cause}{}", hint(.cause))]
+    #[error("cannot connect to {server}: {}", connect_reason(.cause))]
     Connect {
         /// Where.
         server: String,
@@ -99,42 +106,100 @@ impl Error {
     }
 }
 
-/// What TLS's terse words most often mean, for the person who reads them.
-fn hint(error: &io::Error) -> &'static str {
-    use rustls::{AlertDescription as Alert, CertificateError, Error as Tls};
-    let Some(tls) = error
+/// What TLS's terse words mean, for the person who reads them.
+fn connect_reason(error: &io::Error) -> String {
+    use rustls::{Error as Tls, InvalidMessage};
+    let tls = error
         .get_ref()
-        .and_then(|inner| inner.downcast_ref::<Tls>())
-    else {
-        return "";
+        .and_then(|inner| inner.downcast_ref::<Tls>());
+    let told = match tls {
+        Some(Tls::AlertReceived(alert)) => alert_reason(*alert)
+            .map(|reason| format!("{reason} (the server refused with alert {alert:?})")),
+        Some(Tls::InvalidCertificate(fault)) => certificate_reason(fault),
+        Some(Tls::InvalidMessage(InvalidMessage::InvalidContentType)) => Some(
+            "what answers there speaks no TLS: is it the broker, and this its port?".to_owned(),
+        ),
+        _ => None,
     };
-    match tls {
-        Tls::AlertReceived(
-            Alert::UnknownCA
-            | Alert::BadCertificate
-            | Alert::CertificateUnknown
-            | Alert::UnsupportedCertificate
-            | Alert::DecryptError,
-        ) => {
-            " (the server does not take this client's certificate: is it from the server's CA, and for client use?)"
+    told.unwrap_or_else(|| error.to_string())
+}
+
+fn alert_reason(alert: rustls::AlertDescription) -> Option<&'static str> {
+    use rustls::AlertDescription as Alert;
+    Some(match alert {
+        Alert::UnknownCA => {
+            "this client's certificate is not from a CA that the server trusts, or a revocation list is missing there: the server's log says which"
         }
-        Tls::AlertReceived(Alert::CertificateExpired) => {
-            " (this client's certificate has expired, or is not valid yet)"
+        Alert::BadCertificate
+        | Alert::CertificateUnknown
+        | Alert::UnsupportedCertificate
+        | Alert::DecryptError => {
+            "the server does not take this client's certificate, and its log says why: often it is not for client use (extended key usage clientAuth), or one in its chain is not"
         }
-        Tls::AlertReceived(Alert::CertificateRevoked) => {
-            " (this client's certificate has been revoked)"
+        Alert::CertificateExpired => "this client's certificate has expired, or is not valid yet",
+        Alert::CertificateRevoked => "this client's certificate has been revoked",
+        Alert::CertificateRequired => "the server wants a client certificate",
+        _ => return None,
+    })
+}
+
+/// What is wrong with the server's certificate.
+fn certificate_reason(fault: &CertificateError) -> Option<String> {
+    let day = |moment: UnixTime| {
+        let moment = i64::try_from(moment.as_secs()).ok()?;
+        DateTime::from_timestamp(moment, 0).map(day_and_time)
+    };
+    Some(match fault {
+        CertificateError::UnknownIssuer => {
+            "the server's certificate is not from a CA that this client trusts: give it the server's CA".to_owned()
         }
-        Tls::AlertReceived(Alert::CertificateRequired) => {
-            " (the server wants a client certificate)"
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => wrong_name(&expected.to_str(), presented),
+        CertificateError::ExpiredContext { not_after, .. } => format!(
+            "the server's certificate, or one in its chain, ended on {}: it must be renewed there",
+            day(*not_after)?
+        ),
+        CertificateError::NotValidYetContext { not_before, .. } => format!(
+            "the server's certificate, or one in its chain, is not valid before {}: check the clocks",
+            day(*not_before)?
+        ),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "the server's certificate, or one in its chain, is not for servers (extended key usage serverAuth)".to_owned()
         }
-        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            " (the server's certificate is not from a CA that this client trusts)"
-        }
-        Tls::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => " (the server's certificate is for another host name)",
-        _ => "",
+        other => format!(
+            "the server's certificate, or one in its chain, {}",
+            certificate_fault(other)?
+        ),
+    })
+}
+
+/// Names of a certificate that are shown.
+const NAMES_MAX: usize = 8;
+
+fn wrong_name(wanted: &str, presented: &[String]) -> String {
+    // As WebPKI writes them: `DnsName("localhost")`, `IpAddress(127.0.0.1)`.
+    let bare = |name: &String| {
+        let inner = name
+            .split_once('(')
+            .and_then(|(_, rest)| rest.strip_suffix(')'));
+        escaped(inner.unwrap_or(name).trim_matches('"'))
+    };
+    let names: Vec<_> = presented.iter().take(NAMES_MAX).map(bare).collect();
+    let more = match presented.len().saturating_sub(NAMES_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    if names.is_empty() {
+        return format!(
+            "the server's certificate names no host at all (subject alternative names): it must be issued anew, for {wanted}"
+        );
     }
+    format!(
+        "the server's certificate is for {}{more}, and not for {wanted}: connect by a name that it has, or have it issued anew with {wanted} (tidings certs issue --server --dns or --ip)",
+        names.join(", ")
+    )
 }
 
 /// What the broker said was wrong.
@@ -194,6 +259,21 @@ impl From<&SubscriptionClosed<'_>> for ServerFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_name_is_told_with_the_right_ones() {
+        let certificate = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            wrong_name("broker", &names)
+        };
+        let told = certificate(&[r#"DnsName("localhost")"#, "IpAddress(127.0.0.1)"]);
+        let expected = "the server's certificate is for localhost, 127.0.0.1, and not for broker: ";
+        assert!(told.starts_with(expected), "{told}");
+        let told = certificate(&[r#"DnsName("a")"#; 11]);
+        assert!(told.contains("a, a and 3 more, and not"), "{told}");
+        let told = certificate(&[]);
+        assert!(told.contains("names no host at all"), "{told}");
+    }
 
     #[test]
     fn no_fault_of_a_token_is_tried_again() {

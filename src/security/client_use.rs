@@ -8,6 +8,8 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::handshake_text::KEY_KINDS;
+
 /// Certificates beside the client's own that are looked at: longer chains nobody has, and trying
 /// how they fit together is work.
 const CHAIN_MAX: usize = 8;
@@ -32,6 +34,16 @@ pub(super) enum Unfit {
         "the client sent a chain of {0} certificates: beside its own at most {CHAIN_MAX} are looked at"
     )]
     ChainTooLong(usize),
+    /// A CA that the client brought, counted from 1 for the client's own certificate.
+    #[error(
+        "certificate {0} of the client's chain is of a CA for other uses (its extended key usage has no clientAuth): have that CA's certificate issued anew, with clientAuth or without any extended key usage"
+    )]
+    IssuerForOtherUses(usize),
+    /// The certificate is good, and the signature with which the client is to show that it is its.
+    #[error(
+        "the client did not prove that it holds the key of its certificate: it signs with another, or the key is of a kind that is not taken here ({KEY_KINDS})"
+    )]
+    Unproven,
 }
 
 impl fmt::Debug for Unfit {
@@ -51,7 +63,16 @@ impl ClientCertVerifier for ForClientUse {
         if intermediates.len() > CHAIN_MAX {
             return Err(refused(Unfit::ChainTooLong(intermediates.len() + 1)));
         }
-        let verified = self.0.verify_client_cert(end_entity, intermediates, now)?;
+        let verified = self
+            .0
+            .verify_client_cert(end_entity, intermediates, now)
+            .map_err(|error| match error {
+                Error::InvalidCertificate(
+                    CertificateError::InvalidPurpose
+                    | CertificateError::InvalidPurposeContext { .. },
+                ) if states_client_use(end_entity) => issuer_for_other_uses(intermediates, error),
+                other => other,
+            })?;
         if states_client_use(end_entity) {
             return Ok(verified);
         }
@@ -76,7 +97,8 @@ impl ClientCertVerifier for ForClientUse {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        let verified = self.0.verify_tls12_signature(message, cert, dss);
+        verified.map_err(unproven)
     }
 
     fn verify_tls13_signature(
@@ -85,7 +107,8 @@ impl ClientCertVerifier for ForClientUse {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        let verified = self.0.verify_tls13_signature(message, cert, dss);
+        verified.map_err(unproven)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -97,10 +120,30 @@ fn refused(reason: Unfit) -> Error {
     CertificateError::Other(OtherError(Arc::new(reason))).into()
 }
 
+/// Of a certificate that could not be verified, what rustls says sounds as if it were about itself.
+fn unproven(error: Error) -> Error {
+    match error {
+        Error::InvalidCertificate(_) => refused(Unfit::Unproven),
+        other => other,
+    }
+}
+
+/// WebPKI refuses the whole chain for one in it, and does not say which.
+fn issuer_for_other_uses(intermediates: &[CertificateDer<'_>], error: Error) -> Error {
+    let of_other_uses = |issuer: &CertificateDer<'_>| client_use(issuer) == Some(false);
+    match intermediates.iter().position(of_other_uses) {
+        Some(index) => refused(Unfit::IssuerForOtherUses(index + 2)),
+        None => error,
+    }
+}
+
 fn states_client_use(certificate: &CertificateDer<'_>) -> bool {
-    X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| {
-        certificate
-            .extended_key_usage()
-            .is_ok_and(|usage| usage.is_some_and(|usage| usage.value.client_auth))
-    })
+    client_use(certificate) == Some(true)
+}
+
+/// Whether client use is among the extended key usages; `None` where none are stated.
+fn client_use(certificate: &CertificateDer<'_>) -> Option<bool> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let usage = certificate.extended_key_usage().ok()??;
+    Some(usage.value.client_auth)
 }

@@ -8,6 +8,7 @@ mod crl;
 mod deadline;
 mod digest;
 mod fault_text;
+mod handshake_text;
 mod identity;
 mod policy;
 mod source;
@@ -16,6 +17,8 @@ mod verify;
 
 pub use deadline::Deadline;
 pub(crate) use fault_text::{Unreadable, remedy};
+pub use handshake_text::NotTls;
+pub(crate) use handshake_text::certificate_fault;
 pub use identity::{Identity, IdentityError, IdentitySource, identity_of, turns_direction};
 pub use policy::{Policy, PolicyError, PolicyFiles, TokenKeysFile};
 pub use source::{Contents, FILE_BYTES_MAX, Sources};

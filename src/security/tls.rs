@@ -34,6 +34,7 @@ use super::{
     crl::{RevocationLists, system_time},
     deadline::Deadline,
     fault_text::GARBLED,
+    handshake_text::certificate_fault,
     inspect::escaped,
     source::{Contents, Sources},
     verify::{ClientVerifier, unix_time},
@@ -243,7 +244,7 @@ impl Credentials {
         let signing_key = provider
             .key_provider
             .load_private_key(key.clone_key())
-            .map_err(|error| TlsError::unusable(&self.key, error))?;
+            .map_err(|_| TlsError::new(&self.key, Problem::KeyKind))?;
         match CertifiedKey::new(chain.clone(), signing_key).keys_match() {
             Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => Err(
                 TlsError::new(&self.key, Problem::Mismatch(self.certificate.clone())),
@@ -294,6 +295,9 @@ impl Credentials {
                 Problem::LoosePermissions(contents.mode & 0o777),
             ));
         }
+        if is_encrypted(&contents.bytes) {
+            return Err(TlsError::new(&self.key, Problem::EncryptedKey));
+        }
         PrivateKeyDer::from_pem_slice(&contents.bytes).map_err(|error| match error {
             pem::Error::NoItemsFound => TlsError::new(&self.key, Problem::NoKey),
             _ => TlsError::new(&self.key, Problem::Garbled),
@@ -301,8 +305,27 @@ impl Credentials {
     }
 
     fn unusable(&self, error: &rustls::Error) -> TlsError {
-        TlsError::unusable(&self.certificate, error)
+        let fault = match error {
+            rustls::Error::InvalidCertificate(fault) => certificate_fault(fault),
+            _ => None,
+        };
+        match fault {
+            Some(fault) => {
+                TlsError::unusable(&self.certificate, format!("the certificate {fault}"))
+            }
+            None => TlsError::unusable(&self.certificate, error),
+        }
     }
+}
+
+/// Whether a PEM file has a key with a password, as PKCS#8 or in OpenSSL's older way.
+fn is_encrypted(pem: &[u8]) -> bool {
+    [
+        &b"BEGIN ENCRYPTED PRIVATE KEY"[..],
+        b"Proc-Type: 4,ENCRYPTED",
+    ]
+    .iter()
+    .any(|mark| memchr::memmem::find(pem, mark).is_some())
 }
 
 fn read(path: &Path, sources: &mut Sources) -> Result<Contents, TlsError> {

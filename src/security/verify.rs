@@ -16,6 +16,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::{
     client_use::{ForClientUse, Unfit},
     crl::{ListIndex, RevocationLists, system_time},
+    handshake_text::{KEY_KINDS, certificate_fault, handshake_fault},
     inspect::{day_and_time, escaped},
     tls::times,
 };
@@ -207,10 +208,12 @@ fn tls_error(error: &io::Error) -> Option<&Error> {
 /// Of what is neither revoked nor expired.
 fn reason_of(error: &Error) -> String {
     match error {
-        Error::NoCertificatesPresented => "the client showed no certificate".to_owned(),
+        Error::NoCertificatesPresented => format!(
+            "the client showed no certificate: it has none, or its key is of a kind that is not taken here ({KEY_KINDS})"
+        ),
         Error::InvalidCertificate(fault) => reason_of_certificate(fault),
         Error::InvalidCertRevocationList(fault) => reason_of_list(fault),
-        other => escaped(&other.to_string()),
+        other => handshake_fault(other).unwrap_or_else(|| escaped(&other.to_string())),
     }
 }
 
@@ -255,7 +258,10 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
             day(*next_update)
         ),
         CertificateError::Other(other) if other.0.is::<Unfit>() => other.to_string(),
-        other => format!("the client's certificate cannot be used: {other}"),
+        other => match certificate_fault(other) {
+            Some(fault) => format!("the client's certificate, or one in its chain, {fault}"),
+            None => format!("the client's certificate cannot be used: {other}"),
+        },
     };
     escaped(&text)
 }

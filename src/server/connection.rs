@@ -34,7 +34,7 @@ use crate::{
         CloseReason, Code, Fault, LineSplitter, ServerEvent, Timestamp,
         server_event::{Refused, encode},
     },
-    security::{Identity, Policy, identity_of, refusal_code, tls_refusal},
+    security::{Identity, NotTls, Policy, identity_of, refusal_code, tls_refusal},
 };
 
 /// How long a peer may take for the last lines and for closing its side.
@@ -176,7 +176,14 @@ pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
 async fn handshake(tcp: TcpStream, host: &Host) -> io::Result<(TlsStream<TcpStream>, Arc<Policy>)> {
     let deadline = Instant::now() + host.settings.connection.handshake_timeout;
     let handshake = Box::pin(async {
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+        let mut opening = [0; NotTls::BYTES];
+        let opened = tcp.peek(&mut opening).await?;
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp)
+            .await
+            .map_err(|error| {
+                let spoken = NotTls::in_opening(&opening[..opened]);
+                spoken.map_or(error, io::Error::from)
+            })?;
         let _place = match &host.handshakes {
             Some(places) => places.acquire().await.ok(),
             None => None,

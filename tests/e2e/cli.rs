@@ -767,7 +767,9 @@ fn pub_that_cannot_connect_ends_with_1_and_says_why() {
     let outcome = run(broker.cli("only-server", &arguments));
     assert_eq!(outcome.code, Some(1));
     assert!(
-        outcome.err_text().contains("for client use?"),
+        outcome
+            .err_text()
+            .contains("its log says why: often it is not for client use"),
         "{outcome:#?}"
     );
 

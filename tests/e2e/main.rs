@@ -33,3 +33,4 @@ mod s_client;
 mod slow;
 mod systemd;
 mod tokens;
+mod words;

@@ -4,7 +4,7 @@ use std::{
     time::SystemTime,
 };
 
-use crate::security::{fault_text::Unreadable, inspect::day_and_time};
+use crate::security::{fault_text::Unreadable, handshake_text::KEY_KINDS, inspect::day_and_time};
 
 /// A file that TLS needs cannot be used. One line: the file, the fault, the remedy.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(in crate::security) enum Problem {
     Read(io::Error),
     NoCertificate,
     NoKey,
+    EncryptedKey,
+    KeyKind,
     Expired,
     NotYetValid,
     NotForServers,
@@ -72,6 +74,14 @@ impl fmt::Display for TlsError {
             Problem::NoKey => write!(
                 f,
                 "{path} holds no private key: it must be PEM, with a BEGIN PRIVATE KEY line, and not encrypted"
+            ),
+            Problem::EncryptedKey => write!(
+                f,
+                "the private key in {path} is encrypted, and nobody is there to type its password: decrypt it, as with `(umask 077; openssl pkey -in {path} -out NEW.key)`, and name that file"
+            ),
+            Problem::KeyKind => write!(
+                f,
+                "the private key in {path} is garbled, or of a kind that is not taken ({KEY_KINDS}): make another, and have a certificate issued for it"
             ),
             Problem::Expired => write!(
                 f,
