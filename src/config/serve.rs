@@ -94,6 +94,17 @@ pub struct ServeFlags {
     )]
     pub tls_min: TlsMin,
 
+    /// Bytes of content in one TLS record that is sent: for clients that cannot hold a whole one.
+    #[arg(
+        long,
+        env = "TIDINGS_TLS_RECORD_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = 16 * 1024,
+        value_parser = clap::value_parser!(u16).range(512..=16 * 1024),
+        help_heading = "TLS and identity"
+    )]
+    pub tls_record_bytes_max: u16,
+
     /// The one field of a client's certificate that names it.
     #[arg(
         long,
@@ -525,6 +536,7 @@ impl ServeFlags {
             tls: ServerTlsFiles {
                 credentials,
                 oldest: self.tls_min.into(),
+                record_bytes_max: self.tls_record_bytes_max.into(),
                 crls: self.crl.clone(),
             },
             access: self.access.clone(),

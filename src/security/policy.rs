@@ -42,6 +42,7 @@ impl PolicyFiles {
                     allow_loose_key_permissions: false,
                 },
                 oldest: super::TlsVersion::default(),
+                record_bytes_max: 16 * 1024,
                 crls: Vec::new(),
             },
             access: None,

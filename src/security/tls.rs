@@ -81,6 +81,8 @@ pub struct ServerTlsFiles {
     pub credentials: Credentials,
     /// The oldest version that clients may speak.
     pub oldest: TlsVersion,
+    /// Bytes of content in a record that the server sends: from 512 to 16,384.
+    pub record_bytes_max: usize,
     /// PEM or DER: the revocation lists of those authorities. Without any, nobody is revoked; with
     /// one, every authority that a client's chain passes needs its own.
     pub crls: Vec<PathBuf>,
@@ -111,6 +113,7 @@ impl ServerTls {
         let ServerTlsFiles {
             credentials,
             oldest,
+            record_bytes_max,
             crls,
         } = files;
         let provider = provider();
@@ -139,6 +142,8 @@ impl ServerTls {
         // so a client revoked since then would still get in (CVE-2025-23419 is of this kind).
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // rustls counts the header of a record.
+        config.max_fragment_size = Some(record_bytes_max + 5);
         Ok(Self {
             config: Arc::new(config),
             clients,

@@ -66,6 +66,7 @@ fn read_server(server: &Credentials, crls: &[PathBuf]) -> Result<ServerTls, TlsE
     let files = ServerTlsFiles {
         credentials: server.clone(),
         oldest: TlsVersion::V1_3,
+        record_bytes_max: 16 * 1024,
         crls: crls.to_vec(),
     };
     ServerTls::read(&files, &mut Sources::default())
