@@ -7,7 +7,8 @@ fn main() {
     // A packager without the repository can name the commit.
     let commit = env::var("TIDINGS_COMMIT").ok().or_else(commit_of_checkout);
     let commit = commit.unwrap_or_else(|| "unknown commit".to_owned());
-    println!("cargo::rustc-env=TIDINGS_COMMIT={commit}");
+    // Not called TIDINGS_…: `cargo run` hands it on, and the program would take it for a setting.
+    println!("cargo::rustc-env=BUILD_COMMIT={commit}");
 }
 
 fn commit_of_checkout() -> Option<String> {

@@ -12,6 +12,7 @@
 
 mod departure;
 mod outbox;
+mod outgoing;
 mod peer;
 mod presence;
 mod refusal;

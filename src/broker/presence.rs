@@ -1,8 +1,6 @@
 //! Who is here, and how the others are told.
 
-use std::sync::Arc;
-
-use tokio::sync::oneshot;
+use std::ops::Range;
 
 use super::Outbox;
 use crate::{
@@ -39,74 +37,66 @@ pub(super) enum PresenceChange {
     Disconnected(CloseReason),
 }
 
-/// All that happened in one batch, and who hears of it.
-#[derive(Debug, Default)]
-pub(super) struct PresenceBatch {
-    pub(super) events: Vec<PresenceEvent>,
-    /// Each with the index of the first event that it hears: who came during the batch hears only
-    /// what followed. Nobody ever hears of itself: what follows its coming cannot be its coming,
-    /// and after its going it is not in here.
-    pub(super) audience: Vec<(Arc<Outbox>, usize)>,
+/// The presence events of one batch, encoded once for all who hear of them.
+#[derive(Debug)]
+pub(super) struct PresenceLines {
+    lines: Frame,
+    /// Where each event begins, and behind them where the last one ends.
+    bounds: Vec<usize>,
 }
 
-impl PresenceBatch {
-    /// Encodes the whole batch once and gives everyone its part of it as one frame.
-    pub(super) fn tell(&self, server_id: ServerId, now: Timestamp) {
-        if self.audience.is_empty() {
-            return;
-        }
-        let mut lines = Vec::with_capacity(self.events.len() * 256);
-        let mut starts = Vec::with_capacity(self.events.len());
-        for event in &self.events {
-            starts.push(lines.len());
+impl PresenceLines {
+    pub(super) fn encode(events: &[PresenceEvent], server_id: ServerId, now: Timestamp) -> Self {
+        let mut lines = Vec::with_capacity(events.len() * EVENT_BYTES);
+        let mut bounds = vec![0];
+        for event in events {
             encode_into(&event.as_server_event(), &server_id, now, &mut lines);
+            bounds.push(lines.len());
         }
-        let frame = Frame::from(lines);
-        for (outbox, first) in &self.audience {
-            if let Some(start) = starts.get(*first) {
-                outbox.push(frame.starting_at(*start));
-            }
-        }
+        let lines = lines.into();
+        Self { lines, bounds }
+    }
+
+    /// Some of the events.
+    pub(super) fn part(&self, events: Range<usize>) -> Frame {
+        self.lines
+            .part(self.bounds[events.start]..self.bounds[events.end])
     }
 }
 
 /// A `clients` event for one client.
 #[derive(Debug)]
 pub(super) struct ClientList {
-    pub(super) outbox: Arc<Outbox>,
-    /// Whom the list shows; until the end of the batch, `None` stands for everyone.
-    pub(super) roster: Option<Roster>,
+    /// Whom the list shows.
+    pub(super) roster: Roster,
+    /// The `ref` of the request.
     pub(super) reference: Option<String>,
-    pub(super) reply: oneshot::Sender<()>,
 }
+
+/// Bytes of one presence event, about.
+const EVENT_BYTES: usize = 256;
 
 /// Bytes of one client in `clients`, about.
 const ENTRY_BYTES: usize = 130;
 
-/// Answers with `clients`. The list is written by the task of the client that asked: it may be long,
-/// and only who wants it waits for it.
-pub(super) fn tell_list(list: ClientList, server_id: ServerId, now: Timestamp) {
-    let ClientList {
-        outbox,
-        roster,
-        reference,
-        reply,
-    } = list;
-    let roster = roster.unwrap_or_default();
-    outbox.push_deferred(roster.len() * ENTRY_BYTES, move || {
-        let entry = |(client_id, member): (&ClientId, &Member)| ClientEntry {
-            client_id: *client_id,
-            identity: member.identity.as_str().to_owned().into(),
-            since: member.since.to_string().into(),
-        };
-        let clients = Clients {
-            clients: roster.iter().map(entry).collect(),
-            reference: reference.map(Into::into),
-        };
-        encode(&ServerEvent::Clients(clients), &server_id, now)
-    });
-    // Who no longer waits has gone.
-    let _ = reply.send(());
+impl ClientList {
+    /// Queues `clients`. The list is written by the task of the client that asked: it may be long,
+    /// and only who wants it waits for it.
+    pub(super) fn push_to(self, outbox: &Outbox, server_id: ServerId, now: Timestamp) {
+        let Self { roster, reference } = self;
+        outbox.push_deferred(roster.len() * ENTRY_BYTES, move || {
+            let entry = |(client_id, member): (&ClientId, &Member)| ClientEntry {
+                client_id: *client_id,
+                identity: member.identity.as_str().to_owned().into(),
+                since: member.since.to_string().into(),
+            };
+            let clients = Clients {
+                clients: roster.iter().map(entry).collect(),
+                reference: reference.map(Into::into),
+            };
+            encode(&ServerEvent::Clients(clients), &server_id, now)
+        });
+    }
 }
 
 impl PresenceEvent {

@@ -4,15 +4,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Departure, Judged, Limits, Outbox, Peer, Refusal, Session, presence,
+    Departure, Judged, Limits, Outbox, Peer, Refusal, Session,
     routes::RoutingTable,
     state::{Admitted, Candidate, Command, State},
 };
 use crate::{
-    protocol::{
-        ClientId, Code, Fault, Frame, ServerEvent, ServerId, Timestamp,
-        server_event::{SubscriptionClosed, encode},
-    },
+    protocol::{ClientId, Code, Fault, Frame, ServerId, Timestamp},
     security::{
         Identity,
         access::{AccessRules, Narrowing},
@@ -136,27 +133,33 @@ impl Registry {
         &self.routes
     }
 
+    /// `answer` is queued for the client when it has the subscription.
     pub(super) async fn subscribe(
         &self,
         client_id: ClientId,
         filter: TopicFilter,
+        answer: Frame,
     ) -> Result<(), Refusal> {
         self.ask(|reply| Command::Subscribe {
             client_id,
             filter,
+            answer,
             reply,
         })
         .await?
     }
 
+    /// `answer` is queued for the client when the subscription has ended.
     pub(super) async fn unsubscribe(
         &self,
         client_id: ClientId,
         filter: TopicFilter,
+        answer: Frame,
     ) -> Result<(), Refusal> {
         self.ask(|reply| Command::Unsubscribe {
             client_id,
             filter,
+            answer,
             reply,
         })
         .await?
@@ -191,7 +194,7 @@ impl Registry {
 
 /// The actor: takes what has come, applies it as one batch, carries out what that brings about.
 ///
-/// The table is published before the answers are sent, so that a message accepted after
+/// The table is published before anyone is told of the batch, so that a message accepted after
 /// `subscribed` is routed to the new subscriber.
 async fn run(
     mut queue: mpsc::Receiver<Command>,
@@ -209,35 +212,11 @@ async fn run(
         if let Some(table) = effects.routes {
             routes.store(table);
         }
-        for (outbox, reason) in effects.closed {
-            outbox.close(reason);
-        }
-        for (outbox, filter) in effects.withdrawn {
-            tell_withdrawn(&outbox, &filter, server_id, now);
-        }
-        for (outbox, welcome) in effects.welcomes {
-            outbox.push(welcome);
-        }
-        effects.presence.tell(server_id, now);
-        for list in effects.lists {
-            presence::tell_list(list, server_id, now);
-        }
-        for outbox in effects.summoned {
-            outbox.summon();
-        }
-        for answer in effects.answers {
-            answer.send();
+        effects.outgoing.carry_out(server_id, now);
+        for reply in effects.replies {
+            reply.send();
         }
     }
-}
-
-fn tell_withdrawn(outbox: &Outbox, filter: &TopicFilter, server_id: ServerId, now: Timestamp) {
-    let closed = ServerEvent::SubscriptionClosed(SubscriptionClosed {
-        topic: filter.as_str().into(),
-        code: Code::PermissionWithdrawn.as_str().into(),
-        reason: "the access rules no longer let this client subscribe to it".into(),
-    });
-    outbox.push(encode(&closed, &server_id, now));
 }
 
 /// A client that was admitted and has not authenticated: it can do that, or go.

@@ -187,11 +187,9 @@ impl Session {
     pub async fn subscribe(&mut self, event: Subscribe<'_>) -> Result<(), Refusal> {
         let Subscribe { topic, reference } = event;
         self.flush();
-        self.registry
-            .subscribe(self.client_id, topic.clone())
-            .await?;
-        self.answer(&ServerEvent::Subscribed(subscription(&topic, reference)));
-        Ok(())
+        let subscribed = ServerEvent::Subscribed(subscription(&topic, reference));
+        let answer = self.encode(&subscribed);
+        self.registry.subscribe(self.client_id, topic, answer).await
     }
 
     /// Ends a subscription, and answers with `unsubscribed`.
@@ -202,11 +200,11 @@ impl Session {
     pub async fn unsubscribe(&mut self, event: Subscribe<'_>) -> Result<(), Refusal> {
         let Subscribe { topic, reference } = event;
         self.flush();
+        let unsubscribed = ServerEvent::Unsubscribed(subscription(&topic, reference));
+        let answer = self.encode(&unsubscribed);
         self.registry
-            .unsubscribe(self.client_id, topic.clone())
-            .await?;
-        self.answer(&ServerEvent::Unsubscribed(subscription(&topic, reference)));
-        Ok(())
+            .unsubscribe(self.client_id, topic, answer)
+            .await
     }
 
     /// Answers with `clients`.
@@ -231,8 +229,11 @@ impl Session {
     }
 
     fn queue(&self, event: &ServerEvent<'_>) {
-        let line = encode(event, &self.registry.server_id(), self.accepted_at.time);
-        self.peer.outbox().push(line);
+        self.peer.outbox().push(self.encode(event));
+    }
+
+    fn encode(&self, event: &ServerEvent<'_>) -> Frame {
+        encode(event, &self.registry.server_id(), self.accepted_at.time)
     }
 
     /// Reports the departure, with its reason. What was accepted still goes out.

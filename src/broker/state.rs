@@ -7,7 +7,7 @@ mod judge;
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
 };
 
@@ -17,13 +17,14 @@ pub use judge::{Judged, Withdrawn};
 
 use super::{
     Departure, Outbox, Peer, Refusal,
-    presence::{ClientList, Member, PresenceBatch, PresenceChange, PresenceEvent, Roster},
+    outgoing::{Outgoing, Told},
+    presence::{ClientList, Member, PresenceChange, PresenceEvent, Roster},
     routes::RoutingTable,
 };
 use crate::{
     protocol::{ClientId, CloseReason, Code, Fault, Frame, Timestamp},
     security::{
-        Identity,
+        Identity, Network,
         access::{AccessRules, Narrowing, Permissions},
     },
     topic::TopicFilter,
@@ -36,7 +37,7 @@ pub struct Limits {
     pub connections: usize,
     /// Admitted connections of one identity.
     pub connections_per_identity: usize,
-    /// Admitted connections from one IP address.
+    /// Admitted connections from one IPv4 address, or one IPv6 /64.
     pub connections_per_address: usize,
     /// Subscriptions of one client.
     pub subscriptions_per_client: usize,
@@ -63,11 +64,15 @@ pub(super) enum Command {
     Subscribe {
         client_id: ClientId,
         filter: TopicFilter,
+        /// What the client is told when it has the subscription.
+        answer: Frame,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
     Unsubscribe {
         client_id: ClientId,
         filter: TopicFilter,
+        /// What the client is told when it has it no longer.
+        answer: Frame,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
     ListClients {
@@ -106,24 +111,24 @@ pub(super) struct Admitted {
     pub(super) departure: Departure,
 }
 
-/// An answer that waits until the effects it speaks of are in force.
+/// A reply to a task that waits until what it asked for is in force.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum Reply {
     Admit(
         oneshot::Sender<Result<Admitted, Refusal>>,
         Result<Admitted, Refusal>,
     ),
-    Authenticate(oneshot::Sender<()>),
+    Done(oneshot::Sender<()>),
     Subscription(oneshot::Sender<Result<(), Refusal>>, Result<(), Refusal>),
     Judge(oneshot::Sender<Judged>, Judged),
 }
 
-impl Answer {
+impl Reply {
     /// Gives it to who asked. Who no longer waits for it has gone, and its departure is on the way.
     pub(super) fn send(self) {
         match self {
             Self::Admit(reply, answer) => drop(reply.send(answer)),
-            Self::Authenticate(reply) => drop(reply.send(())),
+            Self::Done(reply) => drop(reply.send(())),
             Self::Subscription(reply, answer) => drop(reply.send(answer)),
             Self::Judge(reply, answer) => drop(reply.send(answer)),
         }
@@ -137,19 +142,9 @@ pub(super) struct Effects {
     pub(super) permissions: Vec<(Arc<Peer>, Arc<Permissions>)>,
     /// The table to publish, when it changed.
     pub(super) routes: Option<Arc<RoutingTable>>,
-    /// Subscriptions that end, for whom.
-    pub(super) withdrawn: Vec<(Arc<Outbox>, TopicFilter)>,
-    /// What newcomers are told first.
-    pub(super) welcomes: Vec<(Arc<Outbox>, Frame)>,
-    pub(super) presence: PresenceBatch,
-    /// Who asked who is here. They are told after the presence of the same batch, and of the roster
-    /// as it is then: whoever follows both is never left with a client that is gone.
-    pub(super) lists: Vec<ClientList>,
-    /// Clients whose connection is to end.
-    pub(super) closed: Vec<(Arc<Outbox>, CloseReason)>,
-    /// Clients whose own tasks are to look again at what lets them be here.
-    pub(super) summoned: Vec<Arc<Outbox>>,
-    pub(super) answers: Vec<Answer>,
+    /// What clients are told.
+    pub(super) outgoing: Outgoing,
+    pub(super) replies: Vec<Reply>,
 }
 
 /// All that the registry knows.
@@ -160,7 +155,7 @@ pub(super) struct State {
     draining: bool,
     clients: HashMap<ClientId, Client>,
     by_identity: HashMap<Identity, usize>,
-    by_address: HashMap<IpAddr, usize>,
+    by_network: HashMap<Network, usize>,
     roster: Roster,
     /// Those of the roster that want to be told.
     audience: HashMap<ClientId, Arc<Outbox>>,
@@ -211,8 +206,6 @@ impl Client {
 struct Batch {
     effects: Effects,
     routes_changed: bool,
-    /// Who was authenticated in this batch, and after how many of its presence events.
-    newcomers: HashMap<ClientId, usize>,
 }
 
 impl State {
@@ -228,7 +221,7 @@ impl State {
             draining: false,
             clients: HashMap::new(),
             by_identity: HashMap::new(),
-            by_address: HashMap::new(),
+            by_network: HashMap::new(),
             roster: Roster::new(),
             audience: HashMap::new(),
             routes: RoutingTable::default(),
@@ -246,28 +239,18 @@ impl State {
             self.apply_one(command, now, &mut batch);
         }
         let mut effects = batch.effects;
-        for list in &mut effects.lists {
-            list.roster.get_or_insert_with(|| self.roster.clone());
-        }
         if batch.routes_changed {
             effects.routes = Some(self.routes.next_generation());
         }
-        if !effects.presence.events.is_empty() {
-            effects.presence.audience = self
-                .audience
-                .iter()
-                .map(|(client_id, outbox)| {
-                    let first = batch.newcomers.get(client_id).copied().unwrap_or(0);
-                    (Arc::clone(outbox), first)
-                })
-                .collect();
+        for (client_id, outbox) in &self.audience {
+            effects.outgoing.catch_up(*client_id, outbox);
         }
         effects
     }
 
     fn apply_one(&mut self, command: Command, now: Timestamp, batch: &mut Batch) {
-        let answer = match command {
-            Command::Admit { candidate, reply } => Answer::Admit(reply, self.admit(candidate)),
+        let reply = match command {
+            Command::Admit { candidate, reply } => Reply::Admit(reply, self.admit(candidate)),
             Command::Authenticate {
                 client_id,
                 presence,
@@ -282,28 +265,57 @@ impl State {
                     wants_presence: presence,
                 };
                 self.authenticate(client_id, authenticated, welcome, batch);
-                Answer::Authenticate(reply)
+                Reply::Done(reply)
             }
             Command::Subscribe {
                 client_id,
                 filter,
+                answer,
                 reply,
-            } => Answer::Subscription(reply, self.subscribe(client_id, filter, batch)),
+            } => {
+                let result = self.subscribe(client_id, filter, batch);
+                if result.is_ok() {
+                    self.tell(client_id, Told::Answer(answer), batch);
+                }
+                Reply::Subscription(reply, result)
+            }
             Command::Unsubscribe {
                 client_id,
                 filter,
+                answer,
                 reply,
-            } => Answer::Subscription(reply, self.unsubscribe(client_id, &filter, batch)),
+            } => {
+                let result = self.unsubscribe(client_id, &filter, batch);
+                if result.is_ok() {
+                    self.tell(client_id, Told::Answer(answer), batch);
+                }
+                Reply::Subscription(reply, result)
+            }
             Command::ListClients {
                 client_id,
                 reference,
                 reply,
-            } => return self.list_clients(client_id, reference, reply, batch),
+            } => {
+                self.list_clients(client_id, reference, batch);
+                Reply::Done(reply)
+            }
             Command::Depart { client_id, reason } => return self.depart(client_id, reason, batch),
-            Command::Judge { access, reply } => Answer::Judge(reply, self.judge(access, batch)),
+            Command::Judge { access, reply } => Reply::Judge(reply, self.judge(access, batch)),
             Command::Drain => return self.drain(batch),
         };
-        batch.effects.answers.push(answer);
+        batch.effects.replies.push(reply);
+    }
+
+    /// Tells a client something, behind all that happened before it.
+    fn tell(&self, client_id: ClientId, told: Told, batch: &mut Batch) {
+        let Some(client) = self.clients.get(&client_id) else {
+            return;
+        };
+        let outgoing = &mut batch.effects.outgoing;
+        if let Some(outbox) = self.audience.get(&client_id) {
+            outgoing.catch_up(client_id, outbox);
+        }
+        outgoing.tell(client.outbox(), told);
     }
 
     fn admit(&mut self, candidate: Candidate) -> Result<Admitted, Refusal> {
@@ -315,10 +327,11 @@ impl State {
         } = candidate;
         let client_id = (self.new_client_id)();
         let permissions = self.access.permissions(&identity, client_id)?;
-        self.may_admit(&identity, address.ip())?;
+        let network = Network::from(address.ip());
+        self.may_admit(&identity, network)?;
         let peer = Arc::new(Peer::new(outbox, Arc::clone(&permissions)));
         *self.by_identity.entry(identity.clone()).or_default() += 1;
-        *self.by_address.entry(address.ip()).or_default() += 1;
+        *self.by_network.entry(network).or_default() += 1;
         self.clients.insert(
             client_id,
             Client {
@@ -336,7 +349,7 @@ impl State {
         })
     }
 
-    fn may_admit(&self, identity: &Identity, address: IpAddr) -> Result<(), Fault> {
+    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), Fault> {
         let is_reached = |limit: usize, count: usize| limit > 0 && count >= limit;
         let limits = &self.limits;
         let held = |count: Option<&usize>| count.copied().unwrap_or(0);
@@ -363,7 +376,7 @@ impl State {
             ))
         } else if is_reached(
             limits.connections_per_address,
-            held(self.by_address.get(&address)),
+            held(self.by_network.get(&network)),
         ) {
             Err(Fault::new(
                 Code::TooManyConnectionsFromAddress,
@@ -387,13 +400,14 @@ impl State {
         let Some(client) = self.clients.get_mut(&client_id) else {
             return;
         };
-        batch.effects.welcomes.push((client.outbox(), welcome));
         if let Some(narrowing) = &authenticated.narrowing {
             let narrowed = Arc::clone(&client.permissions).narrowed(narrowing);
             client.permit(narrowed, batch);
         }
         client.authenticated = Some(authenticated);
-        if client.permissions.presence() {
+        let is_shown = client.permissions.presence();
+        self.tell(client_id, Told::Answer(welcome), batch);
+        if is_shown {
             self.appear(client_id, batch);
         }
     }
@@ -414,16 +428,23 @@ impl State {
         if authenticated.wants_presence {
             self.audience.insert(client_id, client.outbox());
         }
-        let events = &mut batch.effects.presence.events;
-        events.push(PresenceEvent {
+        let outgoing = &mut batch.effects.outgoing;
+        outgoing.presence.push(PresenceEvent {
             client_id,
             identity: client.identity.clone(),
             change: PresenceChange::Authenticated,
         });
-        batch.newcomers.insert(client_id, events.len());
+        outgoing.begin_hearing(client_id);
     }
 
-    /// Takes a client that was shown out of sight.
+    /// From here on a client is told nothing of the others.
+    fn stop_hearing(&mut self, client_id: ClientId, batch: &mut Batch) {
+        if let Some(outbox) = self.audience.remove(&client_id) {
+            batch.effects.outgoing.catch_up(client_id, &outbox);
+        }
+    }
+
+    /// Takes a client that was shown out of the others' sight.
     fn disappear(
         &mut self,
         client_id: ClientId,
@@ -431,9 +452,8 @@ impl State {
         reason: CloseReason,
         batch: &mut Batch,
     ) {
-        self.audience.remove(&client_id);
         if self.roster.remove(&client_id).is_some() && self.limits.presence {
-            batch.effects.presence.events.push(PresenceEvent {
+            batch.effects.outgoing.presence.push(PresenceEvent {
                 client_id,
                 identity: identity.clone(),
                 change: PresenceChange::Disconnected(reason),
@@ -484,30 +504,19 @@ impl State {
         Ok(())
     }
 
-    fn list_clients(
-        &self,
-        client_id: ClientId,
-        reference: Option<String>,
-        reply: oneshot::Sender<()>,
-        batch: &mut Batch,
-    ) {
+    fn list_clients(&self, client_id: ClientId, reference: Option<String>, batch: &mut Batch) {
         let Some(client) = self.clients.get(&client_id) else {
             return;
         };
         // Whom the others may not see does not see them: it is alone here.
-        let alone = match &client.authenticated {
+        let roster = match &client.authenticated {
             Some(authenticated) if !client.permissions.presence() => {
-                let own = client.member(authenticated.since);
-                Some(Roster::unit(client_id, own))
+                Roster::unit(client_id, client.member(authenticated.since))
             }
-            _ => None,
+            _ => self.roster.clone(),
         };
-        batch.effects.lists.push(ClientList {
-            outbox: client.outbox(),
-            roster: alone,
-            reference,
-            reply,
-        });
+        let list = ClientList { roster, reference };
+        self.tell(client_id, Told::Clients(list), batch);
     }
 
     /// What an authenticated client may do, and what it subscribes to.
@@ -529,9 +538,11 @@ impl State {
             return;
         };
         count_down(&mut self.by_identity, client.identity.clone());
-        count_down(&mut self.by_address, client.address.ip());
+        count_down(&mut self.by_network, client.address.ip().into());
+        self.stop_hearing(client_id, batch);
         // Whoever still routes by an older table pushes into a closed outbox.
-        batch.effects.closed.push((client.outbox(), reason));
+        let closed = Told::Close(reason);
+        batch.effects.outgoing.tell(client.outbox(), closed);
         let Some(authenticated) = client.authenticated else {
             return;
         };
@@ -545,13 +556,13 @@ impl State {
     fn drain(&mut self, batch: &mut Batch) {
         self.draining = true;
         // Everyone is told that the server ends: that all the others go too is no news then.
-        self.audience.clear();
-        let outboxes = self.clients.values().map(Client::outbox);
-        let reason = CloseReason::ServerShuttingDown;
-        batch
-            .effects
-            .closed
-            .extend(outboxes.map(|outbox| (outbox, reason)));
+        for (client_id, outbox) in self.audience.drain() {
+            batch.effects.outgoing.catch_up(client_id, &outbox);
+        }
+        for client in self.clients.values() {
+            let closed = Told::Close(CloseReason::ServerShuttingDown);
+            batch.effects.outgoing.tell(client.outbox(), closed);
+        }
     }
 }
 

@@ -10,7 +10,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::exit::UsageError;
+use super::{
+    dev::{self, no_certificate},
+    exit::UsageError,
+    say::say,
+};
 use crate::{
     clock,
     security::{
@@ -18,7 +22,7 @@ use crate::{
         inspect::{CertificateSummary, ListSummary, day_and_time, escaped},
         issue::{
             CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, IfRevoked, Purpose,
-            RenewReport, RevocationReason, RevokeReport, Revoked, Serial, Validity,
+            RenewReport, RevocationReason, RevokeReport, Revoked, Serial, ServerNames, Validity,
         },
     },
 };
@@ -40,7 +44,8 @@ pub(crate) enum CertsCommand {
     /// ca.key can become anyone.
     #[command(after_help = "Examples:\n  \
         tidings certs init\n  \
-        tidings certs init --dir /srv/broker/certs --days 90")]
+        tidings certs init --certs /srv/broker/certs --days 90\n  \
+        tidings certs init --dns broker.example.org --ip 192.0.2.7")]
     Init(InitArguments),
     /// Make a key and a certificate, signed by the CA of the folder.
     ///
@@ -94,6 +99,12 @@ pub(crate) enum CertsCommand {
 pub(crate) struct InitArguments {
     #[command(flatten)]
     folder: FolderArgument,
+    /// Add a DNS name to the server's certificate, beside localhost. Can be given again.
+    #[arg(long, value_name = "NAME")]
+    dns: Vec<String>,
+    /// Add an IP address to the server's certificate, beside 127.0.0.1 and ::1. Can be given again.
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Vec<IpAddr>,
     /// Days for which the server's and the clients' certificates are good.
     #[arg(long, value_name = "N", default_value_t = CERTIFICATE_DAYS,
         value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX))]
@@ -181,7 +192,13 @@ pub(crate) struct ShowArguments {
 #[derive(Debug, clap::Args)]
 struct FolderArgument {
     /// The folder of the certificates.
-    #[arg(long, value_name = "FOLDER", default_value = "certs")]
+    #[arg(
+        long = "certs",
+        visible_alias = "dir",
+        env = "TIDINGS_CERTS",
+        value_name = "FOLDER",
+        default_value = dev::FOLDER
+    )]
     dir: PathBuf,
 }
 
@@ -199,7 +216,11 @@ pub(crate) fn run(command: CertsCommand) -> anyhow::Result<()> {
 
 fn init(arguments: &InitArguments, out: &mut impl Write) -> anyhow::Result<()> {
     let folder = CertificateFolder::new(&arguments.folder.dir);
-    let report = folder.init(Validity::days(arguments.days))?;
+    let names = ServerNames {
+        dns: arguments.dns.clone(),
+        ips: arguments.ip.clone(),
+    };
+    let report = folder.init(Validity::days(arguments.days), &names)?;
     for path in &report.left {
         writeln!(out, "left {}", path.display())?;
     }
@@ -228,7 +249,7 @@ fn warn_of_end(path: &Path) {
         Ok(_) => return,
         Err(fault) => fault.to_string(),
     };
-    hint(&format!("warning: {warning}"));
+    say(format!("warning: {warning}"));
 }
 
 fn issue(arguments: IssueArguments, out: &mut impl Write) -> anyhow::Result<()> {
@@ -302,7 +323,7 @@ fn revoke(arguments: RevokeArguments, out: &mut impl Write) -> anyhow::Result<()
 /// A server's certificate on a list looks like more than it is.
 fn warn_of_servers(certificate: &CertificateSummary) {
     if certificate.is_for_servers() {
-        hint(&format!(
+        say(format!(
             "warning: it is for servers, and clients look at no list: until {} they take whoever has its key; `tidings certs issue NAME --server` makes another for it",
             day_and_time(certificate.not_after)
         ));
@@ -347,12 +368,12 @@ fn tell_list(
         list.display(),
         day_and_time(next_update)
     )?;
-    hint(&format!(
+    say(format!(
         "a server that runs with --crl {} takes it within its --reload-interval, or at once on SIGHUP",
         list.display()
     ));
     if let Some(reason) = owner_lost {
-        hint(&format!(
+        say(format!(
             "warning: {} belongs to this user now, as its owner could not be kept ({reason}): can the server still read it?",
             list.display()
         ));
@@ -367,6 +388,9 @@ fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()>
         let next_update = written.list.next_update;
         return tell_list(&folder, next_update, written.owner_lost.as_deref(), out);
     };
+    if !folder.certificate(name).exists() {
+        return Err(no_certificate(&folder.certificate(name), folder.path()).into());
+    }
     let if_revoked = if arguments.even_if_revoked {
         IfRevoked::Renew
     } else {
@@ -390,7 +414,7 @@ fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()>
         return tell_revoked(&revoked, &folder, out);
     }
     if let Some(text) = told_of_old(&report, folder.path(), clock::now()) {
-        hint(&text);
+        say(text);
     }
     Ok(())
 }
@@ -403,7 +427,7 @@ fn told_of_old(report: &RenewReport, dir: &Path, now: DateTime<Utc>) -> Option<S
             day_and_time(revocation.since)
         )),
         None if report.old_not_after > now => Some(format!(
-            "the old certificate is not revoked, and good until {}: `tidings certs revoke {} --dir {}` ends it",
+            "the old certificate is not revoked, and good until {}: `tidings certs revoke {} --certs {}` ends it",
             day_and_time(report.old_not_after),
             report.old_certificate.display(),
             dir.display()
@@ -412,21 +436,15 @@ fn told_of_old(report: &RenewReport, dir: &Path, now: DateTime<Utc>) -> Option<S
     }
 }
 
-/// What to do next, or what to know.
-fn hint(text: &str) {
-    // With stderr gone there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "tidings: {text}");
-}
-
 fn show(arguments: &ShowArguments, out: &mut impl Write) -> anyhow::Result<()> {
     let path = find(&arguments.certificate, &arguments.folder.dir)?;
     let now = clock::now();
     let blocks: Vec<_> = if is_list(&path) {
         let lists = ListSummary::read(&path)?;
-        lists
-            .iter()
-            .map(|list| list_rows(&path, list, now))
-            .collect()
+        let issuers = CertificateSummary::read_beside_lists(&path)?;
+        let lists = lists.iter().map(|list| list_rows(&path, list, now));
+        let issuers = issuers.iter().map(|issuer| rows(&path, issuer, now));
+        lists.chain(issuers).collect()
     } else {
         let certificates = CertificateSummary::read(&path)?;
         certificates
@@ -466,9 +484,10 @@ fn find(wanted: &Path, dir: &Path) -> Result<PathBuf, UsageError> {
     match in_folder {
         Some(path) if path.exists() => Ok(path),
         Some(path) if !wanted.exists() => Err(UsageError(format!(
-            "there is neither {} nor a file {}: give a certificate's name or its file",
+            "there is neither {} nor a file {}: {}",
             path.display(),
-            wanted.display()
+            wanted.display(),
+            dev::names_in(dir)
         ))),
         _ => Ok(wanted.to_owned()),
     }
@@ -666,7 +685,9 @@ mod tests {
     fn show_tells_what_is_on_a_list() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = CertificateFolder::new(temporary.path());
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let alice = Revoked::Certificate(folder.certificate("alice"));
         let report = folder
             .revoke(&alice, RevocationReason::KeyCompromise)
@@ -688,10 +709,41 @@ mod tests {
     }
 
     #[test]
+    fn show_tells_who_stands_beside_a_list() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = CertificateFolder::new(temporary.path());
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
+        let both =
+            fs::read_to_string(folder.ca()).unwrap() + &fs::read_to_string(folder.crl()).unwrap();
+        let certificate = temporary.path().join("both.crl");
+        fs::write(&certificate, both).unwrap();
+        let folder = FolderArgument {
+            dir: temporary.path().to_owned(),
+        };
+        let mut out = Vec::new();
+        show(
+            &ShowArguments {
+                certificate,
+                folder,
+            },
+            &mut out,
+        )
+        .unwrap();
+        let out = String::from_utf8(out).unwrap();
+        for expected in ["crl number:", "sha256 fingerprint:"] {
+            assert!(out.contains(expected), "{out}");
+        }
+    }
+
+    #[test]
     fn show_finds_a_name_before_a_file() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = CertificateFolder::new(temporary.path());
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let found = |wanted: &Path| find(wanted, temporary.path());
         assert_eq!(found(Path::new("ca")).unwrap(), folder.ca());
         let file = folder.certificate("alice");
@@ -709,14 +761,16 @@ mod tests {
     fn renewing_tells_the_truth_of_the_old_certificate() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = CertificateFolder::new(temporary.path());
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let told = |name: &str, if_revoked| {
             let report = folder.renew(name, if_revoked).unwrap();
             told_of_old(&report, folder.path(), Utc::now()).unwrap()
         };
         let text = told("alice", IfRevoked::Refuse);
         assert!(
-            text.contains("is not revoked") && text.contains("alice.old.crt --dir "),
+            text.contains("is not revoked") && text.contains("alice.old.crt --certs "),
             "{text}"
         );
         let bob = Revoked::Certificate(folder.certificate("bob"));

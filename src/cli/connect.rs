@@ -107,12 +107,13 @@ impl Connect {
             return Err(UsageError("--cert and --key go together".to_owned()).into());
         }
         let in_folder = |name: &str| self.certs.join(name);
+        let own = in_folder(&format!("{}.crt", self.name));
+        if self.cert.is_none() && !own.exists() {
+            return Err(dev::no_certificate(&own, &self.certs).into());
+        }
         let credentials = Credentials {
             ca: self.ca.clone().unwrap_or_else(|| in_folder("ca.crt")),
-            certificate: self
-                .cert
-                .clone()
-                .unwrap_or_else(|| in_folder(&format!("{}.crt", self.name))),
+            certificate: self.cert.clone().unwrap_or(own),
             key: self
                 .key
                 .clone()
@@ -134,6 +135,8 @@ impl Connect {
         if let Some(path) = &self.token_file {
             let fault = |reason: &str| UsageError(format!("{}: {reason}", path.display()));
             let token = self.read_token(path).map_err(|reason| fault(&reason))?;
+            // Some editors put a byte order mark before what was typed.
+            let token = token.strip_prefix('\u{feff}').unwrap_or(&token);
             return match token.trim_end_matches(['\r', '\n']) {
                 "" => Err(fault("there is no token in it")),
                 token => Ok(Some(token.to_owned())),
@@ -207,7 +210,12 @@ mod tests {
     #[test]
     fn a_token_comes_from_a_file_before_the_environment() {
         let variable = || Some(OsString::from("from-environment"));
-        for contents in ["from-file", "from-file\n", "from-file\r\n"] {
+        for contents in [
+            "from-file",
+            "from-file\n",
+            "from-file\r\n",
+            "\u{feff}from-file\n",
+        ] {
             let (_folder, connect) = with_file(contents.as_bytes(), 0o600);
             for variable in [None, variable()] {
                 assert_eq!(

@@ -1,5 +1,6 @@
 use std::{fmt, io, process::ExitCode};
 
+use super::say::say;
 use crate::{
     client,
     config::ConfigError,
@@ -53,10 +54,8 @@ pub(super) fn code(outcome: anyhow::Result<()>) -> ExitCode {
         // `tidings sub | head` ends when head has had enough.
         return ExitCode::SUCCESS;
     }
-    eprintln!(
-        "tidings: {error:#}{}",
-        error.downcast_ref().map_or("", hint)
-    );
+    let hint = error.downcast_ref().map_or("", hint);
+    say(format_args!("{error:#}{hint}"));
     ExitCode::from(exit_of(&error) as u8)
 }
 

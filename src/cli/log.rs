@@ -1,61 +1,115 @@
-use std::{env, io, panic, time::Duration};
+use std::{
+    env,
+    io::{self, Write},
+    panic,
+    time::Duration,
+};
 
 use tokio::time::interval;
-use tracing::{Level, warn};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::{Level, Metadata, warn};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{MakeWriter, writer::MakeWriterExt},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use super::exit::UsageError;
-use crate::config::LogFormat;
+use crate::{config::LogFormat, server::AUDIT_TARGET};
 
-/// Lines that wait for whoever reads the log. Beyond it they are dropped, counted and told of: a
-/// reader that stalls must not stall the broker.
+/// Lines that wait in a queue for whoever reads the log. Beyond it they are dropped, counted and
+/// told of: a reader that stalls must not stall the broker.
 const WAITING_LINES_MAX: usize = 16 * 1024;
 
 /// How often it is looked whether lines were dropped.
 const LOSS_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The log while it runs; dropping it writes what still waits, for a second at most.
+/// The log while it runs; dropping it writes what still waits, for a second a queue at most.
+///
+/// The audit trail waits in a queue of its own: no other line can take its place there. Each queue
+/// keeps its order, and each line is written whole; a line of one may overtake lines of the other.
 pub(super) struct Log {
+    audit: Queue,
+    others: Queue,
+}
+
+/// Lines that wait, and the thread that writes them.
+struct Queue {
+    writer: NonBlocking,
     dropped: ErrorCounter,
-    _writer: WorkerGuard,
+    _guard: WorkerGuard,
+}
+
+impl Queue {
+    fn new(thread: &str, out: impl Write + Send + 'static) -> Self {
+        let (writer, guard) = NonBlockingBuilder::default()
+            .lossy(true)
+            .buffered_lines_limit(WAITING_LINES_MAX)
+            .thread_name(thread)
+            .finish(out);
+        Self {
+            dropped: writer.error_counter(),
+            writer,
+            _guard: guard,
+        }
+    }
 }
 
 impl Log {
+    /// `out` gives handles to the one stream that both queues write to.
+    fn to<W: Write + Send + 'static>(out: impl Fn() -> W) -> Self {
+        Self {
+            audit: Queue::new("audit log", out()),
+            others: Queue::new("log", out()),
+        }
+    }
+
+    /// Puts each line into its queue.
+    fn writer(&self) -> impl for<'a> MakeWriter<'a> + Send + Sync + 'static {
+        let is_audit = |line: &Metadata<'_>| line.target() == AUDIT_TARGET;
+        let audit = self.audit.writer.clone().with_filter(is_audit);
+        audit.or_else(self.others.writer.clone())
+    }
+
     /// Tells of lines that were dropped, for ever.
     pub(super) async fn tell_losses(&self) {
-        let mut told = 0;
+        let (mut audit, mut others) = (0, 0);
         let mut ticks = interval(LOSS_CHECK_INTERVAL);
         loop {
             ticks.tick().await;
-            let dropped = self.dropped.dropped_lines();
-            if dropped > told {
+            if let Some(lines) = since(&mut audit, &self.audit.dropped) {
                 warn!(
-                    lines = dropped - told,
+                    target: AUDIT_TARGET, lines,
+                    "lines of the audit trail were dropped: the log is read too slowly"
+                );
+            }
+            if let Some(lines) = since(&mut others, &self.others.dropped) {
+                warn!(
+                    lines,
                     "lines of the log were dropped: it is read too slowly"
                 );
-                told = dropped;
             }
         }
     }
 }
 
+/// How many lines were dropped since the last look, where there are any.
+fn since(told: &mut usize, dropped: &ErrorCounter) -> Option<usize> {
+    let all = dropped.dropped_lines();
+    let lines = all - *told;
+    *told = all;
+    (lines > 0).then_some(lines)
+}
+
 /// Starts the log, on standard error.
 pub(super) fn start(filter: &str, format: LogFormat) -> anyhow::Result<Log> {
     let filter = parse_filter(filter)?;
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(WAITING_LINES_MAX)
-        .thread_name("log")
-        .finish(io::stderr());
-    let log = Log {
-        dropped: writer.error_counter(),
-        _writer: guard,
-    };
+    let log = Log::to(io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer = tracing_subscriber::fmt::layer().with_writer(log.writer());
     // The journal notes the time of every line itself.
-    let is_journal = env::var_os("JOURNAL_STREAM").is_some();
+    let is_journal = env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream));
     match format {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init()?,
         LogFormat::Human if is_journal => {
@@ -64,12 +118,24 @@ pub(super) fn start(filter: &str, format: LogFormat) -> anyhow::Result<Log> {
                 .try_init()?;
         }
         LogFormat::Human => {
-            let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
-            registry.with(layer.with_ansi(is_terminal)).try_init()?;
+            registry.with(layer.with_ansi(has_colours())).try_init()?;
         }
     }
     log_panics();
     Ok(log)
+}
+
+/// Whether this is the device and inode of standard error: a program that a service starts has the
+/// variable too, wherever its own output goes (systemd.exec(5)).
+fn is_stderr(stream: &str) -> bool {
+    rustix::fs::fstat(io::stderr())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+/// See <https://no-color.org>.
+fn has_colours() -> bool {
+    let declined = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !declined && io::IsTerminal::is_terminal(&io::stderr())
 }
 
 /// A lone word is meant as a level. The library would take a mistyped one for the name of a target,
@@ -96,4 +162,68 @@ fn log_panics() {
         let message = info.payload_as_str().unwrap_or("a panic without words");
         tracing::error!(?message, place, ?backtrace, "panic");
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Condvar, Mutex};
+
+    use tracing::{info, subscriber::with_default};
+
+    use super::*;
+
+    /// A reader of the log that takes nothing until it is let.
+    #[derive(Clone, Default)]
+    struct Stalled(Arc<(Mutex<Read>, Condvar)>);
+
+    #[derive(Default)]
+    struct Read {
+        goes_on: bool,
+        text: String,
+    }
+
+    impl Stalled {
+        fn go_on(&self) {
+            self.0.0.lock().unwrap().goes_on = true;
+            self.0.1.notify_all();
+        }
+    }
+
+    impl Write for Stalled {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            let read = self.0.0.lock().unwrap();
+            let mut read = self.0.1.wait_while(read, |read| !read.goes_on).unwrap();
+            read.text.push_str(str::from_utf8(line).unwrap());
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn noise_does_not_push_the_audit_trail_out() {
+        let reader = Stalled::default();
+        let log = Log::to(|| reader.clone());
+        let subscriber = tracing_subscriber::fmt().with_writer(log.writer()).finish();
+        with_default(subscriber, || {
+            info!(target: AUDIT_TARGET, "the first of the trail");
+            // One more may be with the writer already.
+            (0..WAITING_LINES_MAX + 11).for_each(|_| info!("noise"));
+            info!(target: AUDIT_TARGET, "the last of the trail");
+        });
+        let (mut audit, mut others) = (0, 0);
+        assert_eq!(since(&mut audit, &log.audit.dropped), None);
+        let dropped = since(&mut others, &log.others.dropped).unwrap();
+        assert!((10..=11).contains(&dropped), "{dropped}");
+        assert_eq!(since(&mut others, &log.others.dropped), None, "told once");
+        reader.go_on();
+        drop(log);
+        let read = reader.0.0.lock().unwrap();
+        for line in ["the first of the trail", "the last of the trail"] {
+            assert_eq!(read.text.matches(line).count(), 1, "{line}");
+        }
+        assert_eq!(read.text.lines().count(), WAITING_LINES_MAX + 13 - dropped);
+    }
 }

@@ -12,18 +12,19 @@ mod explain;
 mod log;
 mod publish;
 mod reference;
+mod say;
 mod serve;
 mod subscribe;
 mod token;
 
-use std::process::ExitCode;
+use std::{env, ffi::OsString, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 pub use exit::Exit;
 
 /// The version, and the commit that it was built from.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TIDINGS_COMMIT"), ")");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_COMMIT"), ")");
 
 /// A publish/subscribe broker that speaks newline-delimited JSON over mutual TLS.
 #[derive(Debug, Parser)]
@@ -68,6 +69,10 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(error) if is_help(&error) && means_a_host(env::args_os().skip(1)) => {
+            let fault = "-h asks for help and takes no host: give the broker with -s HOST:PORT (nothing was done)";
+            return exit::code(Err(exit::UsageError(fault.to_owned()).into()));
+        }
         Err(error) => return exit::usage(&error),
     };
     let outcome = match cli.command {
@@ -82,4 +87,48 @@ pub fn main() -> ExitCode {
         Command::Completions(command) => command.run(),
     };
     exit::code(outcome)
+}
+
+fn is_help(error: &clap::Error) -> bool {
+    error.kind() == ErrorKind::DisplayHelp
+}
+
+/// The clients of other brokers take `-h HOST`. Help with exit code 0 would look like success there.
+fn means_a_host(arguments: impl Iterator<Item = OsString>) -> bool {
+    let arguments: Vec<String> = arguments
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let [command, flags @ ..] = arguments.as_slice() else {
+        return false;
+    };
+    matches!(command.as_str(), "pub" | "sub")
+        && flags.len() > 1
+        && flags.iter().any(|flag| flag.starts_with("-h"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_told_from_a_call_for_help() {
+        let means_a_host = |line: &str| means_a_host(line.split_whitespace().map(OsString::from));
+        for line in [
+            "pub -h localhost -t a -m 1",
+            "pub -t a -m 1 -h localhost",
+            "sub -hlocalhost -t a",
+        ] {
+            assert!(means_a_host(line), "{line}");
+        }
+        for line in [
+            "pub -h",
+            "sub --help",
+            "pub -t a --help",
+            "serve -h x",
+            "-h",
+            "certs issue -h x",
+        ] {
+            assert!(!means_a_host(line), "{line}");
+        }
+    }
 }

@@ -39,9 +39,11 @@ fn explain(document: &str, name: Option<&str>, kind: &str, command: &str) -> any
     let text = match name {
         None => document.to_owned(),
         Some(name) => sections(document, name).ok_or_else(|| {
-            UsageError(format!(
-                "there is no {kind} {name:?}: `{command}` lists all of them"
-            ))
+            let near = nearest(document, name).map_or_else(
+                || format!("`{command}` explains all of them"),
+                |near| format!("did you mean `{command} {near}`?"),
+            );
+            UsageError(format!("there is no {kind} {name:?}: {near}"))
         })?,
     };
     io::stdout().lock().write_all(text.as_bytes())?;
@@ -65,6 +67,29 @@ fn sections(document: &str, name: &str) -> Option<String> {
     (!found.is_empty()).then_some(found)
 }
 
+/// The name in the document that is most like `name`, where one is like it at all.
+fn nearest<'d>(document: &'d str, name: &str) -> Option<&'d str> {
+    let headings = document.lines().filter_map(|line| {
+        let quoted = line.strip_prefix("### `")?;
+        quoted.strip_suffix('`')
+    });
+    let likeness = |known: &str| match known.contains(name) && name.len() >= NAME_PART_LEN_MIN {
+        true => 1.0,
+        false => strsim::jaro_winkler(known, name),
+    };
+    headings
+        .map(|known| (likeness(known), known))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, known)| known)
+}
+
+/// As clap has it for flags.
+const LIKENESS_MIN: f64 = 0.7;
+
+/// Characters of a part of a name that say which name is meant.
+const NAME_PART_LEN_MIN: usize = 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +105,19 @@ mod tests {
             assert!(sections(CODES, code.as_str()).is_some(), "{code}");
         }
         assert_eq!(sections(EVENTS, "nonsense"), None);
+    }
+
+    #[test]
+    fn the_nearest_name_is_told() {
+        for (typed, expected) in [
+            ("slow", Some("slow_consumer")),
+            ("slow_consumers", Some("slow_consumer")),
+            ("publish_deny", Some("publish_denied")),
+            ("xyzzy", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(CODES, typed), expected, "{typed}");
+        }
+        assert_eq!(nearest(EVENTS, "subscirbe"), Some("subscribe"));
     }
 }

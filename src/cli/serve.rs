@@ -1,11 +1,11 @@
 use std::{
     collections::HashSet,
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     io::{self, Write},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context;
@@ -13,15 +13,18 @@ use clap::CommandFactory;
 use tokio::runtime;
 use tracing::{info, warn};
 
-use super::{Cli, dev, log};
+use super::{Cli, dev, log, say::say};
 use crate::{
     config::ServeFlags,
-    security::Policy,
+    security::{Aside, Policy},
     server::{Reload, Server, Settings, Shutdown},
 };
 
 /// How long tasks that hang may hold up the end.
 const RUNTIME_SHUTDOWN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Addresses are no secret; the umask may think otherwise.
+const READY_FILE_MODE: u32 = 0o644;
 
 /// `tidings serve`
 #[derive(Debug, clap::Args)]
@@ -30,7 +33,7 @@ const RUNTIME_SHUTDOWN_TIMEOUT: std::time::Duration = std::time::Duration::from_
     after_help = "Examples:\n  \
         tidings serve --dev\n  \
         tidings serve --listen 0.0.0.0:4433 --ca ca.crt --cert server.crt --key server.key\n\n\
-        SIGHUP reads certificates, revocation lists, access rules and tokens again, all or nothing.\n\
+        SIGHUP reads certificates, revocation lists, access rules and tokens again.\n\
         SIGTERM or SIGINT tell every client, flush what is queued and end; a second one ends at once.\n\n\
         Exit code: 0 ended in order, 1 it failed while running, 64 typed or configured wrongly, 69 an address cannot be listened on, 70 a fault of tidings."
 )]
@@ -44,6 +47,7 @@ impl Serve {
         let mut flags = self.flags;
         let log = log::start(&flags.log, flags.log_format)?;
         warn_of_unknown_variables();
+        flags.or_shared_variables(|name| env::var_os(name));
         if flags.dev {
             let folder = dev::certificates()?;
             // The list is this authority's: of another's clients it says nothing.
@@ -55,6 +59,9 @@ impl Serve {
                 .cert
                 .get_or_insert_with(|| folder.certificate("server"));
             flags.key.get_or_insert_with(|| folder.key("server"));
+            if let Some(certificate) = &flags.cert {
+                dev::warn_of_unreachable(&flags.listen, certificate);
+            }
         }
         let (settings, policy) = flags.resolve()?;
         if let Some(ready_file) = &flags.ready_file {
@@ -96,10 +103,12 @@ async fn serve(
         write_ready_file(path, &addresses)?;
     }
     if let (true, Some(address)) = (is_dev, addresses.first()) {
-        eprintln!("tidings: paste these lines into other terminals");
-        io::stdout()
-            .lock()
-            .write_all(dev::lines_to_paste(*address)?.as_bytes())?;
+        say("paste these lines into other terminals");
+        let lines = dev::lines_to_paste(*address)?;
+        // The broker serves on, whether anyone reads the lines or not.
+        if let Err(error) = io::stdout().lock().write_all(lines.as_bytes()) {
+            warn!(%error, "cannot print the lines to paste");
+        }
     }
     tokio::select! {
         outcome = server.run(shutdown, reload) => outcome?,
@@ -111,18 +120,32 @@ async fn serve(
     Ok(())
 }
 
-/// A misspelled variable is a setting that is not in force. It is no fault: others set variables of
-/// this kind too, as Kubernetes does for a service of this name.
+/// A misspelled variable is a setting that is not in force. It is no fault: others can set variables
+/// that begin like ours.
 fn warn_of_unknown_variables() {
     let known = known_variables(&Cli::command());
     let names = env::vars_os().map(|(name, _)| name);
     let ours = names.filter(|name| name.as_encoded_bytes().starts_with(b"TIDINGS_"));
-    for name in ours.filter(|name| !known.contains(name)) {
+    let unknown = ours.filter(|name| !known.contains(name) && !is_of_kubernetes(name));
+    for name in unknown {
         warn!(
             ?name,
             "unknown environment variable, which sets nothing: is it misspelled?"
         );
     }
+}
+
+/// What Kubernetes sets for services called tidings or tidings-SOMETHING: `TIDINGS_SERVICE_HOST`,
+/// `TIDINGS_PORT_4433_TCP_ADDR` and the like.
+fn is_of_kubernetes(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else {
+        return false;
+    };
+    let is_port = |(_, port): (&str, &str)| port.starts_with(|c: char| c.is_ascii_digit());
+    name.ends_with("_PORT")
+        || name.contains("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.split_once("_PORT_").is_some_and(is_port)
 }
 
 /// Of a command and all below it.
@@ -165,16 +188,46 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Written aside and moved into place: who sees the file sees all of it.
+/// Written aside and moved into place: who sees the file sees all of it, and no link that somebody
+/// has put there is followed.
 fn write_ready_file(path: &Path, addresses: &[SocketAddr]) -> anyhow::Result<()> {
     let lines: String = addresses
         .iter()
         .map(|address| format!("{address}\n"))
         .collect();
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".new");
-    let aside = PathBuf::from(aside);
-    fs::write(&aside, lines)
-        .and_then(|()| fs::rename(&aside, path))
+    Aside::create(path, READY_FILE_MODE)
+        .and_then(|mut aside| {
+            aside.write(&lines)?;
+            aside.move_to(path)
+        })
         .with_context(|| format!("cannot write the ready file {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_variables_of_kubernetes_from_misspelled_ones() {
+        for name in [
+            "TIDINGS_PORT",
+            "TIDINGS_PORT_4433_TCP",
+            "TIDINGS_PORT_4433_TCP_ADDR",
+            "TIDINGS_SERVICE_HOST",
+            "TIDINGS_SERVICE_PORT",
+            "TIDINGS_SERVICE_PORT_TLS",
+            "TIDINGS_METRICS_SERVICE_HOST",
+            "TIDINGS_METRICS_PORT_9100_TCP_PROTO",
+        ] {
+            assert!(is_of_kubernetes(name.as_ref()), "{name}");
+        }
+        for name in [
+            "TIDINGS_LISTN",
+            "TIDINGS_PORTS",
+            "TIDINGS_PORT_FILE",
+            "TIDINGS_SERVICE",
+        ] {
+            assert!(!is_of_kubernetes(name.as_ref()), "{name}");
+        }
+    }
 }

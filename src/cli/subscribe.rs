@@ -12,6 +12,7 @@ use tokio::{
 use super::{
     connect::{Connect, block_on},
     exit::{Exit, Told, hint},
+    say::say,
 };
 use crate::{
     client::{Client, Connectivity, Delivery, Error, Gap, Message, Reconnect},
@@ -81,13 +82,29 @@ impl Subscribe {
             TopicFilter::parse(topic).map_err(Error::from)?;
         }
         let options = self.connect.options()?.reconnect(reconnect);
+        // A time that no clock can count is never over.
         let wait_over = self
             .wait
-            .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+            .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
         let client = Client::connect(options).await?;
-        let mut subscription = client.subscribe_all(&self.topics).await?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let mut signals = Signals::new()?;
+        let outcome = self.receive(&client, wait_over, &mut signals).await;
+        // However it ends: a client that goes without a word is lost to the others.
+        let closed = take_leave(client, &mut signals).await;
+        outcome?;
+        Ok(closed?)
+    }
+
+    async fn receive(
+        &self,
+        client: &Client,
+        wait_over: Option<Instant>,
+        signals: &mut Signals,
+    ) -> anyhow::Result<()> {
+        let mut subscription = tokio::select! {
+            subscription = client.subscribe_all(&self.topics) => subscription?,
+            () = signals.any() => return Ok(()),
+        };
         // Only now: who is told that it runs may end it.
         self.say(format_args!("subscribed at {}", self.connect.server()));
         let mut printed = Printer::new();
@@ -102,9 +119,7 @@ impl Subscribe {
                             printed.flush()?;
                         }
                         if self.count.is_some_and(|count| printed.messages >= count) {
-                            printed.flush()?;
-                            client.close().await?;
-                            return Ok(());
+                            return Ok(printed.flush()?);
                         }
                     }
                     None => {
@@ -116,22 +131,10 @@ impl Subscribe {
                 () = wait_is_over(wait_over) => {
                     printed.flush()?;
                     self.say(format_args!("the wait is over"));
-                    client.close().await?;
                     let enough = self.count.is_none();
                     return if enough { Ok(()) } else { Err(Told(Exit::Failure).into()) };
                 }
-                () = signalled(&mut interrupt, &mut terminate) => {
-                    printed.flush()?;
-                    // There is nobody to take leave of while the connection is lost, and who asks
-                    // twice does not want to wait.
-                    if client.me().is_some() {
-                        tokio::select! {
-                            closed = client.close() => closed?,
-                            () = signalled(&mut interrupt, &mut terminate) => {}
-                        }
-                    }
-                    return Ok(());
-                }
+                () = signals.any() => return Ok(printed.flush()?),
             }
         }
     }
@@ -145,7 +148,7 @@ impl Subscribe {
                 printed.flush()?;
                 match gap {
                     // With the last of them the command ends, and that is told in any case.
-                    Gap::Closed(_) => eprintln!("tidings: {gap}"),
+                    Gap::Closed(_) => say(gap),
                     Gap::Missed(_) | Gap::Reconnected => self.say(format_args!("{gap}")),
                 }
                 Ok(())
@@ -164,23 +167,30 @@ impl Subscribe {
 
     fn say(&self, text: std::fmt::Arguments<'_>) {
         if !self.quiet {
-            eprintln!("tidings: {text}");
+            say(text);
         }
     }
 }
 
 /// No message can come any more: because the connection has ended, which is told here, or because
 /// the server has ended every filter, which was told with each.
-async fn nothing_left(client: Client) -> anyhow::Result<()> {
+async fn nothing_left(client: &Client) -> anyhow::Result<()> {
     tokio::select! {
         biased;
         error = client.ended() => Err(anyhow::anyhow!("{error}{}", hint(&error))),
-        () = std::future::ready(()) => {
-            if client.me().is_some() {
-                client.close().await?;
-            }
-            Err(Told(Exit::Failure).into())
-        }
+        () = std::future::ready(()) => Err(Told(Exit::Failure).into()),
+    }
+}
+
+/// There is nobody to take leave of while the connection is lost, and who asks twice does not want
+/// to wait.
+async fn take_leave(client: Client, signals: &mut Signals) -> Result<(), Error> {
+    if client.me().is_none() {
+        return Ok(());
+    }
+    tokio::select! {
+        closed = client.close() => closed,
+        () = signals.any() => Ok(()),
     }
 }
 
@@ -188,10 +198,26 @@ fn payload(message: &Message) -> &str {
     message.payload.get()
 }
 
-async fn signalled(interrupt: &mut Signal, terminate: &mut Signal) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for either.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 

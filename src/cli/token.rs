@@ -10,7 +10,7 @@ use std::{
 use anyhow::{anyhow, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::exit::UsageError;
+use super::{exit::UsageError, say::Talk};
 use crate::{
     clock,
     security::{
@@ -86,7 +86,7 @@ pub(crate) struct RevokeArguments {
 
 /// Does what the command says. A token or a table goes to stdout, the rest to stderr.
 pub(crate) fn run(command: TokenCommand) -> anyhow::Result<()> {
-    let (mut out, mut talk) = (io::stdout().lock(), io::stderr().lock());
+    let (mut out, mut talk) = (io::stdout().lock(), Talk);
     let now = clock::now();
     match command {
         TokenCommand::New(arguments) => new(arguments, now, &mut out, &mut talk),
@@ -122,9 +122,13 @@ fn new(
     );
     let identity = escaped(identity.as_str());
     writeln!(talk, "tidings: token {} for {identity}, {end}", token.id())?;
+    let shown_once = match place {
+        Some(_) => "",
+        None => "it is not shown again; ",
+    };
     writeln!(
         talk,
-        "tidings: it is not shown again; a running server takes it within its reload interval, or on SIGHUP"
+        "tidings: {shown_once}a running server takes it within its reload interval, or on SIGHUP"
     )?;
     warn_of_owner(&file, &changed, talk)?;
     warn_of_writers(&file, talk)

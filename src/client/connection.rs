@@ -12,6 +12,7 @@ use super::{Error, Me, Options};
 use crate::protocol::{
     ClientEvent, LineSplitter, ServerEvent,
     client_event::{RequestAuthentication, encode},
+    json_fault,
     server_event::{ConnectionAccepted, ConnectionLimits, ServerLine},
 };
 
@@ -53,9 +54,7 @@ impl Lines {
             && outcome.is_ok()
         {
             outcome = match line {
-                Ok(line) => ServerLine::parse(line)
-                    .map_err(|error| Error::Protocol(error.to_string()))
-                    .and_then(|parsed| hear(parsed, line)),
+                Ok(line) => parse(line).and_then(|parsed| hear(parsed, line)),
                 Err(_) => Err(Error::Protocol("a line without an end".to_owned())),
             };
         }
@@ -63,6 +62,11 @@ impl Lines {
         self.reader.consume(used);
         outcome
     }
+}
+
+/// Whatever says it is the server may say anything: the fault quotes none of it.
+fn parse(line: &[u8]) -> Result<ServerLine<'_>, Error> {
+    ServerLine::parse(line).map_err(|error| Error::Protocol(json_fault(&error)))
 }
 
 /// TCP, TLS, the greeting and authentication.
@@ -194,6 +198,19 @@ mod tests {
         let without = request(&Options::to_nowhere());
         assert_eq!(without["event"], "request_authentication");
         assert_eq!(without["content"].get("token"), None);
+    }
+
+    #[test]
+    fn a_line_that_is_no_event_is_not_quoted() {
+        let long = "x".repeat(100_000);
+        for line in [
+            format!("\"{long}\""),
+            format!(r#"{{"event":"ping","id":"s","content":"{long}","timestamp":"t"}}"#),
+            format!(r#"{{"event":"ping","id":["{long}"],"content":{{}},"timestamp":"t"}}"#),
+        ] {
+            let told = parse(line.as_bytes()).unwrap_err().to_string();
+            assert!(told.contains("expected") && told.len() < 100, "{told:.200}");
+        }
     }
 
     #[test]

@@ -281,22 +281,34 @@ impl Dialogue {
         if let Some(Waiting::Subscribe(number, filter)) = answered
             && let Some(subscriber) = self.subscribers.get_mut(&number)
         {
-            subscriber.is_answered(&filter);
+            subscriber.is_answered(filter.as_str());
         }
     }
 
-    /// The server has ended one filter, for all who had it in force. Who has only just asked for it
-    /// gets an answer of its own.
+    /// The server has ended one filter, for all subscriptions that had it in force. One that has
+    /// only just asked for it gets an answer of its own.
+    ///
+    /// Where none had it in force, its end has overtaken its beginning: the answer that is still to
+    /// come speaks of what is gone.
     fn closed(&mut self, closed: server_event::SubscriptionClosed<'_>) {
         let fault = ServerFault::from(&closed);
+        let is_it = |filter: &TopicFilter| filter.as_str() == closed.topic;
+        let has_asked = |subscriber: &Subscriber| subscriber.unanswered.iter().any(is_it);
         let in_force = |subscriber: &Subscriber| {
-            let is_it = |filter: &TopicFilter| filter.as_str() == closed.topic;
-            subscriber.filters.iter().any(is_it) && !subscriber.unanswered.iter().any(is_it)
+            subscriber.filters.iter().any(is_it) && !has_asked(subscriber)
         };
-        for subscriber in self.subscribers.values_mut().filter(|s| in_force(s)) {
-            subscriber.close(&closed.topic, &fault);
+        if self.subscribers.values().any(in_force) {
+            for subscriber in self.subscribers.values_mut().filter(|s| in_force(s)) {
+                subscriber.close(&closed.topic, &fault);
+            }
+            self.forget_closed();
+            return;
         }
-        self.forget_closed();
+        let asked = self.subscribers.iter().filter(|(_, s)| has_asked(s));
+        let asked: Vec<u64> = asked.map(|(number, _)| *number).collect();
+        for number in asked {
+            self.subscription_refused(number, &closed.topic, fault.clone());
+        }
     }
 
     /// The stream of a subscription of which nothing is left ends, once all was told.
@@ -330,7 +342,7 @@ impl Dialogue {
             Some(Waiting::Publish(reply)) => drop(reply.send(Err(rejected))),
             Some(Waiting::ListClients(reply)) => drop(reply.send(Err(rejected))),
             Some(Waiting::Subscribe(number, filter)) => {
-                self.subscription_refused(number, &filter, fault);
+                self.subscription_refused(number, filter.as_str(), fault);
             }
             // Of a publish that wants no answer, or of what was taken back in the meantime.
             None => tracing::debug!(%rejected, "refused"),
@@ -338,12 +350,12 @@ impl Dialogue {
     }
 
     /// One that is to begin does not; one that is to be renewed goes on with what is left of it.
-    fn subscription_refused(&mut self, number: u64, filter: &TopicFilter, fault: ServerFault) {
+    fn subscription_refused(&mut self, number: u64, filter: &str, fault: ServerFault) {
         let Some(subscriber) = self.subscribers.get_mut(&number) else {
             return;
         };
         if subscriber.opening.is_none() {
-            subscriber.close(filter.as_str(), &fault);
+            subscriber.close(filter, &fault);
             subscriber.is_answered(filter);
             self.forget_closed();
         } else if let Some(reply) = self.forget(number).and_then(|gone| gone.opening) {
@@ -408,11 +420,13 @@ impl Dialogue {
 
 impl Subscriber {
     /// Counts one answer. With the last one the subscription has begun, or is renewed.
-    fn is_answered(&mut self, filter: &TopicFilter) {
-        let place = self.unanswered.iter().position(|asked| asked == filter);
-        if let Some(place) = place {
-            self.unanswered.swap_remove(place);
-        }
+    fn is_answered(&mut self, filter: &str) {
+        let mut asked = self.unanswered.iter();
+        // Its end may have come first: then it was answered by that.
+        let Some(place) = asked.position(|asked| asked.as_str() == filter) else {
+            return;
+        };
+        self.unanswered.swap_remove(place);
         if !self.unanswered.is_empty() {
             return;
         }

@@ -6,12 +6,12 @@ use std::{future::pending, io, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt,
     sync::{mpsc, watch},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
     Error, Options, State,
-    connection::{self, Connection},
+    connection::{self, Connection, Lines},
     dialogue::{Dialogue, Request},
 };
 
@@ -81,7 +81,10 @@ impl Driver {
             let deadline = match (dialogue.is_leaving(), ping_interval) {
                 (true, _) => Some(heard + CLOSE_TIMEOUT),
                 (false, Duration::ZERO) => None,
-                (false, interval) => Some(heard + interval * SILENT_INTERVALS_MAX),
+                // The server's word, and so perhaps more than a clock can count.
+                (false, interval) => {
+                    heard.checked_add(interval.saturating_mul(SILENT_INTERVALS_MAX))
+                }
             };
             tokio::select! {
                 ready = lines.ready() => {
@@ -97,7 +100,7 @@ impl Driver {
                         sent => sent.map(drop),
                     };
                     if let Err(error) = flushed {
-                        return Error::Lost(error);
+                        return self.hear_out(lines, Error::Lost(error)).await;
                     }
                 }
                 taken = self.requests.recv_many(&mut requests, BATCH_LEN_MAX),
@@ -115,6 +118,23 @@ impl Driver {
         }
     }
 
+    /// Takes what the server has said before it would hear no more: answers to what was sent before,
+    /// and perhaps why it closes. Tells why the connection ended, `lost` where nothing says more.
+    async fn hear_out(&mut self, mut lines: Lines, lost: Error) -> Error {
+        let dialogue = &mut self.dialogue;
+        let hearing = async {
+            loop {
+                lines.ready().await.ok()?;
+                let heard = lines.each(|line, raw| dialogue.hear(line, raw));
+                if let Err(error) = heard {
+                    return Some(error);
+                }
+            }
+        };
+        let said = timeout(CLOSE_TIMEOUT, hearing).await;
+        said.ok().flatten().unwrap_or(lost)
+    }
+
     /// Tries until it works, or the policy or the server ends it.
     async fn reconnect(&mut self, mut error: Arc<Error>) -> Result<Connection, Arc<Error>> {
         let mut attempt = 0;
@@ -129,7 +149,9 @@ impl Driver {
             match connection::open(&self.options).await {
                 Ok((connection, me)) => {
                     self.dialogue.subscribe_again();
-                    self.state.send_replace(State::Connected(me));
+                    let line_bytes_max = connection.limits.line_bytes_max;
+                    self.state
+                        .send_replace(State::Connected { me, line_bytes_max });
                     return Ok(connection);
                 }
                 Err(failed) => error = Arc::new(failed),

@@ -106,9 +106,14 @@ impl Error {
     }
 }
 
-/// What TLS's terse words mean, for the person who reads them.
+/// What the terse words of TCP and TLS mean, for the person who reads them.
 fn connect_reason(error: &io::Error) -> String {
     use rustls::{Error as Tls, InvalidMessage};
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return format!(
+            "{error} (nothing listens there: does the broker run on that host and port?)"
+        );
+    }
     let tls = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<Tls>());

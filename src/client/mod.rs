@@ -49,7 +49,11 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{
+        mpsc,
+        oneshot::{self, error::TryRecvError},
+        watch,
+    },
     time::{Instant, timeout_at},
 };
 
@@ -79,7 +83,10 @@ pub struct Client {
 /// How the connection is.
 #[derive(Clone, Debug)]
 enum State {
-    Connected(Me),
+    Connected {
+        me: Me,
+        line_bytes_max: usize,
+    },
     /// Lost, and being made anew.
     Reconnecting(Arc<Error>),
     Ended(Arc<Error>),
@@ -118,7 +125,8 @@ pub struct ClientInfo {
 pub struct Pending<T> {
     answer: oneshot::Receiver<Result<T, Error>>,
     timeout: Duration,
-    deadline: Instant,
+    /// `None` when it is further away than a clock can count.
+    deadline: Option<Instant>,
 }
 
 impl<T> Pending<T> {
@@ -128,10 +136,24 @@ impl<T> Pending<T> {
     ///
     /// What the broker said, or that the connection was lost before it said anything.
     pub async fn wait(&mut self) -> Result<T, Error> {
-        match timeout_at(self.deadline, &mut self.answer).await {
+        let answer = &mut self.answer;
+        let answered = match self.deadline {
+            Some(deadline) => timeout_at(deadline, answer).await,
+            None => Ok(answer.await),
+        };
+        match answered {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Error::Ended),
             Err(_) => Err(Error::NoAnswer(self.timeout)),
+        }
+    }
+
+    /// The answer, if it has come.
+    pub fn try_take(&mut self) -> Option<Result<T, Error>> {
+        match self.answer.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(TryRecvError::Closed) => Some(Err(Error::Ended)),
+            Err(TryRecvError::Empty) => None,
         }
     }
 }
@@ -146,7 +168,8 @@ impl Client {
     pub async fn connect(options: Options) -> Result<Self, Error> {
         let (connection, me) = connection::open(&options).await?;
         let (requests, queue) = mpsc::channel(REQUESTS_LEN);
-        let (state, watched) = watch::channel(State::Connected(me));
+        let line_bytes_max = connection.limits.line_bytes_max;
+        let (state, watched) = watch::channel(State::Connected { me, line_bytes_max });
         let client = Self {
             requests,
             state: watched,
@@ -165,7 +188,17 @@ impl Client {
     #[must_use]
     pub fn me(&self) -> Option<Me> {
         match &*self.state.borrow() {
-            State::Connected(me) => Some(me.clone()),
+            State::Connected { me, .. } => Some(me.clone()),
+            State::Reconnecting(_) | State::Ended(_) => None,
+        }
+    }
+
+    /// Bytes that the broker takes in one line; `None` while the connection is lost. A message is
+    /// longer as a line than its payload.
+    #[must_use]
+    pub fn line_bytes_max(&self) -> Option<usize> {
+        match *self.state.borrow() {
+            State::Connected { line_bytes_max, .. } => Some(line_bytes_max),
             State::Reconnecting(_) | State::Ended(_) => None,
         }
     }
@@ -287,7 +320,7 @@ impl Client {
             return Connectivity::Ended(Arc::new(Error::Ended));
         }
         match &*self.state.borrow_and_update() {
-            State::Connected(_) => Connectivity::Connected,
+            State::Connected { .. } => Connectivity::Connected,
             State::Reconnecting(error) => Connectivity::Reconnecting(Arc::clone(error)),
             State::Ended(error) => Connectivity::Ended(Arc::clone(error)),
         }
@@ -309,7 +342,7 @@ impl Client {
         Ok(Pending {
             answer,
             timeout: self.request_timeout,
-            deadline: Instant::now() + self.request_timeout,
+            deadline: Instant::now().checked_add(self.request_timeout),
         })
     }
 

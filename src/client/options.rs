@@ -7,6 +7,9 @@ use crate::protocol::client_event::Token;
 /// Messages of one subscription that may wait to be taken.
 const QUEUE_LEN: usize = 16 * 1024;
 
+/// The channel behind it does not take any number.
+const QUEUE_LEN_MAX: usize = 16 * 1024 * 1024;
+
 /// Where to connect, as whom, and what to do when the connection is lost.
 #[derive(Clone)]
 pub struct Options {
@@ -97,11 +100,11 @@ impl Options {
         self
     }
 
-    /// Messages of one subscription that may wait to be taken; what comes beyond it is dropped and
-    /// told of. 16,384 unless set.
+    /// Messages of one subscription that may wait to be taken, from 1 to 16,777,216; what comes
+    /// beyond it is dropped and told of. 16,384 unless set.
     #[must_use]
-    pub const fn queue_len(mut self, messages: usize) -> Self {
-        self.queue_len = if messages == 0 { 1 } else { messages };
+    pub fn queue_len(mut self, messages: usize) -> Self {
+        self.queue_len = messages.clamp(1, QUEUE_LEN_MAX);
         self
     }
 }

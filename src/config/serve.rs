@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use tracing::warn;
@@ -28,7 +28,8 @@ pub struct ServeFlags {
     #[arg(long, env = "TIDINGS_DEV", value_parser = BoolishValueParser::new())]
     pub dev: bool,
 
-    /// Address and port to listen on. May be given several times; port 0 picks a free one.
+    /// Address and port to listen on. May be given several times; port 0 picks a free one. `[::]`
+    /// takes IPv4 too, unless that has an address of its own with the same port.
     #[arg(
         long,
         env = "TIDINGS_LISTEN",
@@ -51,7 +52,7 @@ pub struct ServeFlags {
     /// The authorities whose client certificates are let in (PEM).
     #[arg(
         long,
-        env = "TIDINGS_CA",
+        env = "TIDINGS_SERVE_CA",
         value_name = "FILE",
         help_heading = "TLS and identity"
     )]
@@ -60,7 +61,7 @@ pub struct ServeFlags {
     /// The server's certificate, followed by its chain (PEM).
     #[arg(
         long,
-        env = "TIDINGS_CERT",
+        env = "TIDINGS_SERVE_CERT",
         value_name = "FILE",
         help_heading = "TLS and identity"
     )]
@@ -69,7 +70,7 @@ pub struct ServeFlags {
     /// The server's private key (PEM: PKCS#8, SEC1 or PKCS#1).
     #[arg(
         long,
-        env = "TIDINGS_KEY",
+        env = "TIDINGS_SERVE_KEY",
         value_name = "FILE",
         help_heading = "TLS and identity"
     )]
@@ -115,8 +116,9 @@ pub struct ServeFlags {
     )]
     pub identity_from: IdentityFrom,
 
-    /// What the authorities have revoked (PEM or DER). May be given several times; then every
-    /// certificate's issuer must have a list that is in date.
+    /// What the authorities have revoked (PEM or DER), with the certificates of intermediates that
+    /// signed a list. May be given several times; then every certificate's issuer must have a list
+    /// that is in date.
     #[arg(
         long,
         env = "TIDINGS_CRL",
@@ -174,8 +176,8 @@ pub struct ServeFlags {
     )]
     pub token_audience: Option<String>,
 
-    /// How often to look whether one of these files, or a certificate, has changed. SIGHUP does so
-    /// at once [0 = only on SIGHUP].
+    /// How often to look whether one of these files, or a certificate, has changed: what two looks
+    /// in a row agree on is taken. SIGHUP takes it at once [0 = only on SIGHUP].
     #[arg(
         long,
         env = "TIDINGS_RELOAD_INTERVAL",
@@ -206,7 +208,7 @@ pub struct ServeFlags {
     )]
     pub max_connections_per_identity: usize,
 
-    /// Clients at once from the same IP address [0 = no limit].
+    /// Clients at once from the same IP address (IPv6: the same /64) [0 = no limit].
     #[arg(
         long,
         env = "TIDINGS_MAX_CONNECTIONS_PER_ADDRESS",
@@ -467,6 +469,22 @@ pub enum ConfigError {
 }
 
 impl ServeFlags {
+    /// Takes the certificates from the variables that `pub` and `sub` read too, where nothing else
+    /// names any of them. With `--dev` they are the client's.
+    pub fn or_shared_variables(&mut self, variable: impl Fn(&str) -> Option<OsString>) {
+        if self.dev || self.ca.is_some() || self.cert.is_some() || self.key.is_some() {
+            return;
+        }
+        for (file, name) in [
+            (&mut self.ca, "TIDINGS_CA"),
+            (&mut self.cert, "TIDINGS_CERT"),
+            (&mut self.key, "TIDINGS_KEY"),
+        ] {
+            let value = variable(name).filter(|value| !value.is_empty());
+            *file = value.map(PathBuf::from);
+        }
+    }
+
     /// Reads and checks everything that serving needs. Raises the limit of open files.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use std::{
     borrow::Cow,
     collections::HashSet,
     fmt::{self, Display},
+    marker::PhantomData,
 };
 
 use serde::{
@@ -18,7 +19,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{ClientId, Code, Fault, SELF_ID};
+use super::{ClientId, Code, Fault, SELF_ID, json_fault};
 use crate::topic::{Topic, TopicFilter};
 
 /// Bytes of a `ref`. Long enough for a UUID or a digest, short enough to be echoed freely.
@@ -318,13 +319,15 @@ struct Envelope<'a> {
     event: Option<&'a RawValue>,
     id: Option<&'a RawValue>,
     timestamp: Option<&'a RawValue>,
-    content: Option<Content<'a>>,
+    content: Option<Object<Fields<'a>>>,
 }
 
-/// `content`: an object, or something else, which only some later step can refuse with a code.
-enum Content<'a> {
-    Object(Fields<'a>),
-    NotAnObject,
+/// What stands where an object should: its members, or what else it is. The parser's own complaint
+/// would quote the value, however long, and it may be a secret in the wrong place.
+enum Object<T> {
+    Members(T),
+    Null,
+    Other(&'static str),
 }
 
 /// The members of `content` that some event knows.
@@ -356,8 +359,13 @@ const UNSUPPORTED: &[Unsupported] = &[
 
 impl<'a> Envelope<'a> {
     fn parse(text: &'a str) -> Result<Self, Fault> {
-        serde_json::from_str(text)
-            .map_err(|error| malformed(format!("not one JSON object: {}", place_in_line(&error))))
+        let what = match serde_json::from_str(text) {
+            Ok(Object::Members(envelope)) => return Ok(envelope),
+            Ok(Object::Null) => "it is null".to_owned(),
+            Ok(Object::Other(kind)) => format!("it is {kind}"),
+            Err(error) => format!("{}{}", json_fault(&error), place_in_line(&error)),
+        };
+        Err(malformed(format!("not one JSON object: {what}")))
     }
 
     fn event(
@@ -373,9 +381,13 @@ impl<'a> Envelope<'a> {
         let reference = reference?;
         let none = Fields::default();
         let fields = match &self.content {
-            Some(Content::Object(fields)) => fields,
-            None => &none,
-            Some(Content::NotAnObject) => return Err(invalid("`content` must be an object")),
+            Some(Object::Members(fields)) => fields,
+            None | Some(Object::Null) => &none,
+            Some(Object::Other(kind)) => {
+                return Err(invalid(format!(
+                    "`content` must be an object, and is {kind}"
+                )));
+            }
         };
         fields.check_supported(name)?;
         let bare = |reference| Bare { reference };
@@ -423,7 +435,7 @@ impl<'a> Envelope<'a> {
     }
 
     fn check_timestamp(&self) -> Result<(), Fault> {
-        let Some(raw) = self.timestamp else {
+        let Some(raw) = given(self.timestamp) else {
             return Ok(());
         };
         let valid = string(raw).is_some_and(|text| is_timestamp(&text));
@@ -433,11 +445,10 @@ impl<'a> Envelope<'a> {
     }
 
     fn reference(&self) -> Result<Option<Cow<'a, str>>, Fault> {
-        let Some(Content::Object(Fields {
-            reference: Some(raw),
-            ..
-        })) = &self.content
-        else {
+        let Some(Object::Members(fields)) = &self.content else {
+            return Ok(None);
+        };
+        let Some(raw) = given(fields.reference) else {
             return Ok(None);
         };
         string(raw)
@@ -490,12 +501,10 @@ impl<'a> Fields<'a> {
         &self,
         reference: Option<Cow<'a, str>>,
     ) -> Result<RequestAuthentication<'a>, Fault> {
-        let token = match self.token {
-            None => None,
-            Some(raw) if raw.get() == "null" => None,
-            Some(raw) => Some(string(raw).ok_or_else(|| invalid("`token` must be a string"))?),
-        };
-        let presence = match self.presence.map(RawValue::get) {
+        let token = given(self.token)
+            .map(|raw| string(raw).ok_or_else(|| invalid("`token` must be a string")))
+            .transpose()?;
+        let presence = match given(self.presence).map(RawValue::get) {
             None | Some("true") => true,
             Some("false") => false,
             Some(_) => return Err(invalid("`presence` must be true or false")),
@@ -555,6 +564,11 @@ fn required<'a>(member: Option<&'a RawValue>, name: &'static str) -> Result<&'a 
     member.ok_or_else(|| Fault::new(Code::MissingField, format!("`{name}` is missing")))
 }
 
+/// A member that may be left out: many libraries write `null` for what is not there.
+fn given(member: Option<&RawValue>) -> Option<&RawValue> {
+    member.filter(|raw| raw.get() != "null")
+}
+
 fn invalid(reason: impl Into<Cow<'static, str>>) -> Fault {
     Fault::new(Code::InvalidField, reason)
 }
@@ -589,12 +603,12 @@ fn nesting(line: &[u8]) -> usize {
     deepest
 }
 
-/// The parser's words, with the column alone: a line of ours is always its line 1.
+/// The column alone: a line of ours is always its line 1.
 fn place_in_line(error: &serde_json::Error) -> String {
-    error
-        .to_string()
-        .replace(" at line 1 column 0", "")
-        .replace(" at line 1 column ", " at column ")
+    match error.column() {
+        0 => String::new(),
+        column => format!(" at column {column}"),
+    }
 }
 
 /// A member's name, borrowed from the line unless it holds an escape.
@@ -602,16 +616,11 @@ fn place_in_line(error: &serde_json::Error) -> String {
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Notes one member, once.
-fn put<T, E: de::Error>(slot: &mut Option<T>, value: T, name: &str) -> Result<(), E> {
+fn put<T, E: de::Error>(slot: &mut Option<T>, value: T, name: &'static str) -> Result<(), E> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(twice(name)),
+        Some(_) => Err(E::custom(format_args!("member `{name}` stands twice"))),
     }
-}
-
-fn twice<E: de::Error>(name: &str) -> E {
-    let end = name.floor_char_boundary(ECHOED_NAME_BYTES_MAX);
-    E::custom(format_args!("member {:?} stands twice", &name[..end]))
 }
 
 /// The members that nobody knows: passed over, but not twice.
@@ -619,109 +628,121 @@ fn twice<E: de::Error>(name: &str) -> E {
 struct Unknown<'a>(HashSet<Cow<'a, str>>);
 
 impl<'a> Unknown<'a> {
-    fn pass<A: MapAccess<'a>>(&mut self, name: Cow<'a, str>, map: &mut A) -> Result<(), A::Error> {
-        if self.0.contains(&name) {
-            return Err(twice(&name));
+    fn pass<A: MapAccess<'a>>(
+        &mut self,
+        name: Cow<'a, str>,
+        map: &mut A,
+    ) -> Result<&'a RawValue, A::Error> {
+        if !self.0.insert(name) {
+            return Err(de::Error::custom("an unknown member stands twice"));
         }
-        self.0.insert(name);
-        map.next_value::<IgnoredAny>()?;
-        Ok(())
+        map.next_value()
     }
 }
 
-impl<'de> Deserialize<'de> for Envelope<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EnvelopeVisitor;
+/// What an object is read into.
+trait Members<'a>: Default {
+    /// Takes the value of the member `name`.
+    fn take<A: MapAccess<'a>>(
+        &mut self,
+        name: Cow<'a, str>,
+        map: &mut A,
+        unknown: &mut Unknown<'a>,
+    ) -> Result<(), A::Error>;
+}
 
-        impl<'de> Visitor<'de> for EnvelopeVisitor {
-            type Value = Envelope<'de>;
+impl<'a> Members<'a> for Envelope<'a> {
+    fn take<A: MapAccess<'a>>(
+        &mut self,
+        name: Cow<'a, str>,
+        map: &mut A,
+        unknown: &mut Unknown<'a>,
+    ) -> Result<(), A::Error> {
+        match &*name {
+            "event" => put(&mut self.event, map.next_value()?, "event"),
+            "id" => put(&mut self.id, map.next_value()?, "id"),
+            "timestamp" => put(&mut self.timestamp, map.next_value()?, "timestamp"),
+            "content" => put(&mut self.content, map.next_value()?, "content"),
+            _ => unknown.pass(name, map).map(drop),
+        }
+    }
+}
+
+impl<'a> Members<'a> for Fields<'a> {
+    fn take<A: MapAccess<'a>>(
+        &mut self,
+        name: Cow<'a, str>,
+        map: &mut A,
+        unknown: &mut Unknown<'a>,
+    ) -> Result<(), A::Error> {
+        match &*name {
+            "topic" => put(&mut self.topic, map.next_value()?, "topic"),
+            "payload" => put(&mut self.payload, map.next_value()?, "payload"),
+            "ref" => put(&mut self.reference, map.next_value()?, "ref"),
+            "token" => put(&mut self.token, map.next_value()?, "token"),
+            "presence" => put(&mut self.presence, map.next_value()?, "presence"),
+            _ => {
+                let unsupported = UNSUPPORTED.iter().find(|(field, _)| *field == name);
+                let value = unknown.pass(name, map)?;
+                self.unsupported
+                    .extend(unsupported.filter(|_| given(Some(value)).is_some()));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'de, T: Members<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Members<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut envelope = Envelope::default();
+                let mut members = T::default();
                 let mut unknown = Unknown::default();
                 while let Some(Name(name)) = map.next_key()? {
-                    match &*name {
-                        "event" => put(&mut envelope.event, map.next_value()?, &name)?,
-                        "id" => put(&mut envelope.id, map.next_value()?, &name)?,
-                        "timestamp" => put(&mut envelope.timestamp, map.next_value()?, &name)?,
-                        "content" => put(&mut envelope.content, map.next_value()?, &name)?,
-                        _ => unknown.pass(name, &mut map)?,
-                    }
+                    members.take(name, &mut map, &mut unknown)?;
                 }
-                Ok(envelope)
-            }
-        }
-
-        deserializer.deserialize_map(EnvelopeVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Content<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ContentVisitor;
-
-        impl<'de> Visitor<'de> for ContentVisitor {
-            type Value = Content<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Fields::default();
-                let mut unknown = Unknown::default();
-                while let Some(Name(name)) = map.next_key()? {
-                    match &*name {
-                        "topic" => put(&mut fields.topic, map.next_value()?, &name)?,
-                        "payload" => put(&mut fields.payload, map.next_value()?, &name)?,
-                        "ref" => put(&mut fields.reference, map.next_value()?, &name)?,
-                        "token" => put(&mut fields.token, map.next_value()?, &name)?,
-                        "presence" => put(&mut fields.presence, map.next_value()?, &name)?,
-                        _ => {
-                            let known = UNSUPPORTED.iter().find(|(field, _)| *field == name);
-                            fields.unsupported.extend(known);
-                            unknown.pass(name, &mut map)?;
-                        }
-                    }
-                }
-                Ok(Content::Object(fields))
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(Content::NotAnObject)
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(Content::NotAnObject)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(Content::NotAnObject)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(Content::NotAnObject)
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(Content::NotAnObject)
+                Ok(Object::Members(members))
             }
 
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Content::NotAnObject)
+                Ok(Object::Null)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Object::Other("a boolean"))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Object::Other("a number"))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Object::Other("a number"))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Object::Other("a number"))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(Object::Other("a string"))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Content::NotAnObject)
+                Ok(Object::Other("an array"))
             }
         }
 
-        deserializer.deserialize_any(ContentVisitor)
+        deserializer.deserialize_any(ObjectVisitor(PhantomData))
     }
 }
 

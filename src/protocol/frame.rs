@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -20,10 +22,10 @@ impl Frame {
         self.0.is_empty()
     }
 
-    /// The lines from byte `start` on, sharing the same memory.
+    /// Some of the lines, by where they begin and end, sharing the same memory.
     #[must_use]
-    pub fn starting_at(&self, start: usize) -> Self {
-        Self(self.0.slice(start..))
+    pub fn part(&self, bytes: Range<usize>) -> Self {
+        Self(self.0.slice(bytes))
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Mutex, time::SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use uuid::{Timestamp, Uuid, timestamp::context::ContextV7};
 
 use crate::clock;
@@ -17,7 +17,7 @@ fn fresh() -> Uuid {
 }
 
 /// Names one connection of one client, for as long as it lasts. Made by the registry alone.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ClientId(Uuid);
 
@@ -38,6 +38,15 @@ impl ClientId {
     #[cfg(test)]
     pub(crate) const fn from_number(number: u128) -> Self {
         Self(Uuid::from_u128(number))
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The words for a bad UUID quote a character of it as it is, a control character too.
+        Uuid::deserialize(deserializer)
+            .map(Self)
+            .map_err(|_| D::Error::custom("expected a client's id, which is a UUID"))
     }
 }
 
@@ -69,5 +78,19 @@ impl ServerId {
 impl fmt::Display for ServerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_id_is_refused_without_showing_any_of_it() {
+        let text = r#""\u001b190d5a8-3c4e-7b6f-8a1d-2e3f4a5b6c7d""#;
+        let fault = serde_json::from_str::<ClientId>(text)
+            .unwrap_err()
+            .to_string();
+        assert!(!fault.contains(char::is_control), "{fault:?}");
     }
 }

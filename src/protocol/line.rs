@@ -37,6 +37,12 @@ impl LineSplitter {
         self.line_bytes_max = line_bytes_max;
     }
 
+    /// Whether a line has begun whose end has not come: not one that was too long, which was told.
+    #[must_use]
+    pub const fn is_within_line(&self) -> bool {
+        !self.carry.is_empty() && !self.lent
+    }
+
     /// Takes the next line out of `chunk`, without its LF or CRLF, and moves `chunk` past it.
     ///
     /// `None` when `chunk` is used up; its unfinished rest is kept for the next call.
@@ -142,6 +148,28 @@ mod tests {
                 Err(LineTooLong)
             ]
         );
+    }
+
+    #[test]
+    fn knows_whether_a_line_has_begun() {
+        for (chunks, expected) in [
+            (&[][..], false),
+            (&[&b"one\n"[..]], false),
+            (&[b"o", b"ne\n"], false),
+            (&[b"one"], true),
+            (&[b"one\nt"], true),
+            (&[b"one\n\r"], true),
+            (&[b"o", b"ne\nt"], true),
+            // Told as too long already.
+            (&[b"12345678901"], false),
+            (&[b"12345678901", b"2"], false),
+        ] {
+            let mut splitter = LineSplitter::new(8);
+            for mut chunk in chunks.iter().copied() {
+                while splitter.next_line(&mut chunk).is_some() {}
+            }
+            assert_eq!(splitter.is_within_line(), expected, "{chunks:?}");
+        }
     }
 
     #[test]

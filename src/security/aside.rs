@@ -14,7 +14,7 @@ use super::digest::hex;
 
 /// A new file beside the one whose place it is to take; removed again when it does not.
 #[derive(Debug)]
-pub(super) struct Aside {
+pub(crate) struct Aside {
     path: PathBuf,
     file: File,
     is_moved: bool,
@@ -22,7 +22,7 @@ pub(super) struct Aside {
 
 impl Aside {
     /// With no more permissions than `mode` from the first moment on.
-    pub(super) fn create(target: &Path, mode: u32) -> io::Result<Self> {
+    pub(crate) fn create(target: &Path, mode: u32) -> io::Result<Self> {
         let path = target.with_file_name(name_beside(target)?);
         let file = OpenOptions::new()
             .write(true)
@@ -38,7 +38,7 @@ impl Aside {
 
     /// Takes on owner and mode of `target`, where there is one. The owner as far as this user may:
     /// tells when not.
-    pub(super) fn take_after(&self, target: &Path) -> io::Result<Option<io::Error>> {
+    pub(crate) fn take_after(&self, target: &Path) -> io::Result<Option<io::Error>> {
         let old = match fs::metadata(target) {
             Ok(old) => old,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -55,18 +55,18 @@ impl Aside {
     }
 
     /// Whatever the umask says.
-    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
+    pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
         self.file.set_permissions(Permissions::from_mode(mode))
     }
 
     /// Down to the disk.
-    pub(super) fn write(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn write(&mut self, text: &str) -> io::Result<()> {
         self.file.write_all(text.as_bytes())?;
         self.file.sync_all()
     }
 
     /// The name is as lasting as the content only when the folder is synced.
-    pub(super) fn move_to(&mut self, target: &Path) -> io::Result<()> {
+    pub(crate) fn move_to(&mut self, target: &Path) -> io::Result<()> {
         fs::rename(&self.path, target)?;
         self.is_moved = true;
         Ok(())

@@ -8,7 +8,7 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::handshake_text::KEY_KINDS;
+use super::{handshake_text::KEY_KINDS, trust::Trust};
 
 /// Certificates beside the client's own that are looked at: longer chains nobody has, and trying
 /// how they fit together is work.
@@ -20,7 +20,7 @@ const CHAIN_MAX: usize = 8;
 /// WebPKI takes a certificate that states no use at all for any use. A CA that also makes
 /// certificates for other ends would thereby let their holders in.
 #[derive(Debug)]
-pub(super) struct ForClientUse(pub(super) Arc<dyn ClientCertVerifier>);
+pub(super) struct ForClientUse(pub(super) Trust<dyn ClientCertVerifier>);
 
 /// What is demanded here and nowhere else.
 #[derive(thiserror::Error)]
@@ -63,16 +63,15 @@ impl ClientCertVerifier for ForClientUse {
         if intermediates.len() > CHAIN_MAX {
             return Err(refused(Unfit::ChainTooLong(intermediates.len() + 1)));
         }
-        let verified = self
-            .0
-            .verify_client_cert(end_entity, intermediates, now)
-            .map_err(|error| match error {
-                Error::InvalidCertificate(
-                    CertificateError::InvalidPurpose
-                    | CertificateError::InvalidPurposeContext { .. },
-                ) if states_client_use(end_entity) => issuer_for_other_uses(intermediates, error),
-                other => other,
-            })?;
+        let verified = self.0.verify(now, |verifier| {
+            verifier.verify_client_cert(end_entity, intermediates, now)
+        });
+        let verified = verified.map_err(|error| match error {
+            Error::InvalidCertificate(
+                CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. },
+            ) if states_client_use(end_entity) => issuer_for_other_uses(intermediates, error),
+            other => other,
+        })?;
         if states_client_use(end_entity) {
             return Ok(verified);
         }
@@ -80,15 +79,15 @@ impl ClientCertVerifier for ForClientUse {
     }
 
     fn offer_client_auth(&self) -> bool {
-        self.0.offer_client_auth()
+        self.0.of_all().offer_client_auth()
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.0.client_auth_mandatory()
+        self.0.of_all().client_auth_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        self.0.of_all().root_hint_subjects()
     }
 
     fn verify_tls12_signature(
@@ -97,7 +96,8 @@ impl ClientCertVerifier for ForClientUse {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.0.verify_tls12_signature(message, cert, dss);
+        let verifier = self.0.of_all();
+        let verified = verifier.verify_tls12_signature(message, cert, dss);
         verified.map_err(unproven)
     }
 
@@ -107,12 +107,13 @@ impl ClientCertVerifier for ForClientUse {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.0.verify_tls13_signature(message, cert, dss);
+        let verifier = self.0.of_all();
+        let verified = verifier.verify_tls13_signature(message, cert, dss);
         verified.map_err(unproven)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.0.of_all().supported_verify_schemes()
     }
 }
 

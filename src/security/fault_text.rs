@@ -2,19 +2,8 @@
 
 use std::{fmt, io, path::Path};
 
-use rustls::pki_types::pem;
-
 /// Of data that nobody can make sense of.
 pub(crate) const GARBLED: &str = "it is garbled or cut off";
-
-/// What is wrong with PEM. The library's own words are arrays of bytes.
-pub(super) fn pem_fault(error: &pem::Error) -> &'static str {
-    match error {
-        pem::Error::NoItemsFound => "it has no such block",
-        pem::Error::SectionTooLarge => "a block of it is too large",
-        _ => GARBLED,
-    }
-}
 
 /// Tells in one line that a file cannot be read, and what may help.
 #[derive(Debug)]
@@ -28,6 +17,20 @@ impl fmt::Display for Unreadable<'_> {
             "cannot read {}: {error}{}",
             path.display(),
             remedy(error)
+        )
+    }
+}
+
+/// Tells in one line that a file that decides is for everyone to change, and what helps.
+#[derive(Debug)]
+pub(super) struct WritableByOthers<'a>(pub(super) &'a Path, pub(super) u32);
+
+impl fmt::Display for WritableByOthers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, mode) = (self.0.display(), self.1);
+        write!(
+            f,
+            "every user of this machine can write to {path} (mode {mode:04o}), and so decide who is trusted and who may do what: run `chmod o-w {path}`"
         )
     }
 }

@@ -7,7 +7,7 @@
 use std::{fmt::Write as _, fs, io, net::IpAddr, path::Path, path::PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::pki_types::CertificateDer;
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{ExtendedKeyUsage, GeneralName, KeyUsage},
@@ -23,8 +23,9 @@ pub use list::{ListSummary, RevocationSummary};
 use super::{
     Identity, IdentityError, IdentitySource,
     digest::sha256,
-    fault_text::{GARBLED, pem_fault},
+    fault_text::GARBLED,
     identity_of,
+    pem::{self, PemFault},
 };
 
 /// What one certificate says about itself.
@@ -71,6 +72,24 @@ impl CertificateSummary {
     ///
     /// When the file cannot be read, or holds no certificate, or one that is broken.
     pub fn read(path: &Path) -> Result<Vec<Self>, InspectError> {
+        Self::read_by(path, pem::certificates)
+    }
+
+    /// Reads the certificates that stand beside revocation lists, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or holds what does not belong there, or one that is broken.
+    pub fn read_beside_lists(path: &Path) -> Result<Vec<Self>, InspectError> {
+        Self::read_by(path, |file| {
+            pem::revocation_lists(file).map(|file| file.certificates)
+        })
+    }
+
+    fn read_by(
+        path: &Path,
+        reader: fn(&[u8]) -> Result<Vec<CertificateDer<'static>>, PemFault>,
+    ) -> Result<Vec<Self>, InspectError> {
         let text = fs::read(path).map_err(|reason| InspectError::Read {
             path: path.to_owned(),
             reason,
@@ -79,23 +98,25 @@ impl CertificateSummary {
             path: path.to_owned(),
             reason,
         };
-        let summaries = CertificateDer::pem_slice_iter(&text)
-            .map(|der| Self::from_der(&der.map_err(|fault| pem_fault(&fault).to_owned())?))
-            .collect::<Result<Vec<_>, String>>()
-            .map_err(broken)?;
-        if summaries.is_empty() {
-            return Err(InspectError::NoCertificate {
+        let ders = reader(&text).map_err(|fault| match fault {
+            PemFault::Nothing { .. } | PemFault::Binary => InspectError::NoCertificate {
                 path: path.to_owned(),
-            });
-        }
-        Ok(summaries)
+            },
+            fault => InspectError::Unusable {
+                path: path.to_owned(),
+                reason: fault.to_string(),
+            },
+        })?;
+        ders.iter()
+            .map(|der| Self::from_der(der).map_err(broken))
+            .collect()
     }
 
     /// The first certificate of a PEM text.
-    pub(in crate::security) fn first_in(pem: &[u8]) -> Result<Self, String> {
-        let der =
-            CertificateDer::from_pem_slice(pem).map_err(|fault| pem_fault(&fault).to_owned())?;
-        Self::from_der(&der)
+    pub(in crate::security) fn first_in(text: &[u8]) -> Result<Self, String> {
+        let ders = pem::certificates(text).map_err(|fault| fault.to_string())?;
+        ders.first()
+            .map_or_else(|| Err(GARBLED.to_owned()), Self::from_der)
     }
 
     pub(in crate::security) fn der(&self) -> &CertificateDer<'static> {
@@ -213,6 +234,14 @@ pub enum InspectError {
         /// The file.
         path: PathBuf,
     },
+    /// The file does not hold what such a file must.
+    #[error("cannot use {}: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what helps.
+        reason: String,
+    },
     /// The file is no revocation list.
     #[error("{} holds no usable revocation list ({reason}): give the CA's CRL, whole", path.display())]
     BrokenList {
@@ -231,6 +260,9 @@ pub enum InspectError {
     },
 }
 
+/// Characters of a text that [`quoted`] shows.
+const QUOTED_CHARS_MAX: usize = 64;
+
 /// A stranger's text so that it can do no harm on a terminal or in a log: control characters,
 /// line ends, characters that turn the direction of writing or do not show are spelled out
 /// (`\n`, `\u{202e}`), and `\` and `"` have a `\` before them.
@@ -242,6 +274,14 @@ pub fn escaped(text: &str) -> String {
         .and_then(|rest| rest.strip_suffix('"'))
         .unwrap_or_default()
         .to_owned()
+}
+
+/// The beginning of a stranger's text, [`escaped`] and in quotes: for a sentence, however long it is.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+    }
 }
 
 /// A name's text; where it is in none of the usual character sets its bytes, as RFC 4514 has it.
@@ -323,6 +363,14 @@ fn hex(bytes: &[u8], separator: &str) -> String {
 mod tests {
     use super::*;
     use crate::security::issue::{Authority, CertificateRequest};
+
+    #[test]
+    fn quotes_no_more_than_the_beginning() {
+        let (short, long) = ("ü".repeat(64), "ü".repeat(65));
+        assert_eq!(quoted(&short), format!("\"{short}\""));
+        assert_eq!(quoted(&long), format!("\"{short}\"…"));
+        assert_eq!(quoted("a\u{202e}\n\""), r#""a\u{202e}\n\"""#);
+    }
 
     #[test]
     fn tells_what_the_certificate_says() {

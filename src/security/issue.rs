@@ -17,7 +17,7 @@ mod revocation;
 
 pub use authority::{Authority, IssuedCertificate};
 pub use error::{IssueError, NameError};
-pub use folder::{CertificateFolder, InitReport, IssuedFiles};
+pub use folder::{CertificateFolder, InitReport, IssuedFiles, ServerNames};
 pub use renewal::{IfRevoked, RenewReport, RevokeReport, Revoked, WrittenList};
 pub use request::{CertificateRequest, Purpose, Validity};
 pub use revocation::{Revocation, RevocationList, RevocationReason, Serial, SerialError};

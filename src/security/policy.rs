@@ -1,18 +1,19 @@
 //! All that decides who is let in and who may do what, read and checked as one.
 //!
-//! Owns which files that is made of, and that a change of them is taken whole or not at all.
+//! Owns which files that is made of, and which of them are taken together or not at all.
 //! Knows nothing of those who are here: the server has them judged anew.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
 };
 
 use super::{
     ServerTls, ServerTlsFiles, Sources, TlsError, Unreadable,
     access::{AccessError, AccessRules},
+    fault_text::WritableByOthers,
     tokens::{SignedTokenKeys, TokenBook, TokenFileError, TokenPolicy},
 };
 
@@ -63,6 +64,38 @@ pub struct TokenKeysFile {
     pub audience: String,
 }
 
+/// Files that answer one question, and are taken together or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// What the server proves itself with.
+    Certificate,
+    /// Whose clients are let in, and which of them are revoked.
+    Authorities,
+    /// Who may do what.
+    Access,
+    /// Which tokens are taken.
+    Tokens,
+    /// Whose signed tokens are taken.
+    TokenKeys,
+}
+
+impl Group {
+    /// The flags that name its files.
+    #[must_use]
+    pub const fn flags(self) -> &'static str {
+        match self {
+            Self::Certificate => "--cert, --key",
+            Self::Authorities => "--ca, --crl",
+            Self::Access => "--access",
+            Self::Tokens => "--tokens",
+            Self::TokenKeys => "--token-keys",
+        }
+    }
+}
+
+/// What was in the files of each group that is not as it is in force.
+pub type Seen = BTreeMap<Group, Sources>;
+
 /// What decides, as of one reading. Parts that did not change from one reading to the next are the
 /// same parts, which pointers tell.
 #[derive(Clone, Debug)]
@@ -74,9 +107,18 @@ pub struct Policy {
     /// What a client proves itself with beside its certificate.
     pub tokens: Arc<TokenPolicy>,
     files: PolicyFiles,
-    tls_sources: Sources,
-    access_sources: Sources,
-    token_sources: Sources,
+    sources: BTreeMap<Group, Sources>,
+}
+
+/// What came of reading again.
+#[derive(Debug)]
+pub struct Reading {
+    /// With all that changed and is in order; `None` where nothing is.
+    pub policy: Option<Policy>,
+    /// The groups with a fault, which stay as they were, each with its first.
+    pub faults: Vec<(Group, PolicyError)>,
+    /// What was seen, for the next look.
+    pub seen: Seen,
 }
 
 /// A file of the policy cannot be used. One line: the file, the place, the fault, the remedy.
@@ -91,11 +133,8 @@ pub enum PolicyError {
     /// The tokens, or the keys of signed ones.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
-    /// Rules or tokens that anyone could change.
-    #[error(
-        "every user of this machine can write to {path} (mode {mode:04o}), and so decide who may do what: run `chmod o-w {path}`",
-        path = path.display()
-    )]
+    /// A file that anyone could change.
+    #[error("{}", WritableByOthers(path, *mode))]
     WritableByOthers {
         /// Which.
         path: PathBuf,
@@ -119,100 +158,115 @@ impl Policy {
     ///
     /// The first fault.
     pub fn read(files: PolicyFiles) -> Result<Self, PolicyError> {
-        let (tls, tls_sources) = read_tls(&files.tls)?;
-        let (access, access_sources) = read_access(files.access.as_deref())?;
-        let (tokens, token_sources) = read_tokens(&files)?;
+        let mut sources = BTreeMap::<Group, Sources>::new();
+        let clients = files
+            .tls
+            .clients(None, sources.entry(Group::Authorities).or_default())?;
+        let own = (files.tls).own_certificate(sources.entry(Group::Certificate).or_default())?;
+        let access = files.rules(sources.entry(Group::Access).or_default())?;
+        let book = files.book(sources.entry(Group::Tokens).or_default())?;
+        let signed = files.signed(sources.entry(Group::TokenKeys).or_default())?;
         Ok(Self {
+            tls: Arc::new(ServerTls::new(&files.tls, own, clients)?),
+            access: Arc::new(access),
+            tokens: Arc::new(TokenPolicy::new(book, signed)),
             files,
-            tls,
-            access,
-            tokens,
-            tls_sources,
-            access_sources,
-            token_sources,
+            sources,
         })
     }
 
-    /// Reads and checks what changed since this reading, and keeps the rest; `None` where all of it
-    /// is as it was.
+    /// Reads and checks each group of files that has changed since this reading, and keeps the
+    /// others, and those with a fault.
     ///
-    /// # Errors
-    ///
-    /// The first fault. This policy is as it was.
-    pub fn read_again(&self) -> Result<Option<Self>, PolicyError> {
-        let (mut new, files) = (self.clone(), &self.files);
-        let mut is_other = false;
-        if self.is_tls_outdated() {
-            (new.tls, new.tls_sources) = read_tls(&files.tls)?;
-            is_other = true;
+    /// With what the last look has seen, only what is still the same is taken or at fault: half of a
+    /// file that is being written can be good. Without, whoever asks says that they are whole.
+    #[must_use]
+    pub fn read_again(&self, last_seen: Option<&Seen>) -> Reading {
+        let (mut new, mut is_other) = (self.clone(), false);
+        let (mut faults, mut seen) = (Vec::new(), Seen::new());
+        for (&group, in_force) in &self.sources {
+            if in_force.look_again() == *in_force {
+                continue;
+            }
+            let mut sources = Sources::default();
+            let outcome = new.with(group, &mut sources);
+            seen.insert(group, sources.clone());
+            if last_seen.is_some_and(|last| last.get(&group) != Some(&sources)) {
+                continue;
+            }
+            match outcome {
+                Ok(with) => {
+                    new = with;
+                    new.sources.insert(group, sources);
+                    is_other = true;
+                }
+                Err(fault) => faults.push((group, fault)),
+            }
         }
-        if is_changed(&self.access_sources) {
-            (new.access, new.access_sources) = read_access(files.access.as_deref())?;
-            is_other = true;
+        Reading {
+            policy: is_other.then_some(new),
+            faults,
+            seen,
         }
-        if is_changed(&self.token_sources) {
-            (new.tokens, new.token_sources) = read_tokens(files)?;
-            is_other = true;
-        }
-        Ok(is_other.then_some(new))
     }
 
-    /// An authority that ends is left out from then on, though its file is the same.
-    fn is_tls_outdated(&self) -> bool {
-        let ends = self.tls.authorities_end;
-        ends.is_some_and(|end| end <= SystemTime::now()) || is_changed(&self.tls_sources)
+    /// The same with one group read anew.
+    fn with(&self, group: Group, sources: &mut Sources) -> Result<Self, PolicyError> {
+        let (mut new, files) = (self.clone(), &self.files);
+        match group {
+            Group::Certificate => {
+                let own = files.tls.own_certificate(sources)?;
+                let tls = ServerTls::new(&files.tls, own, self.tls.clients.clone())?;
+                new.tls = Arc::new(tls);
+            }
+            Group::Authorities => {
+                let clients = files.tls.clients(Some(&self.tls.clients), sources)?;
+                let tls = ServerTls::new(&files.tls, self.tls.own.clone(), clients)?;
+                new.tls = Arc::new(tls);
+            }
+            Group::Access => new.access = Arc::new(files.rules(sources)?),
+            Group::Tokens => new.tokens = Arc::new(self.tokens.with_book(files.book(sources)?)),
+            Group::TokenKeys => {
+                new.tokens = Arc::new(self.tokens.with_signed(files.signed(sources)?));
+            }
+        }
+        Ok(new)
     }
 
     /// The files of this reading whose content is not what it was in `before`.
     pub fn changed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Path> {
-        let parts = [
-            (&self.tls_sources, &before.tls_sources),
-            (&self.access_sources, &before.access_sources),
-            (&self.token_sources, &before.token_sources),
-        ];
-        parts
-            .into_iter()
-            .flat_map(|(now, before)| now.changed_since(before))
+        let groups = self.sources.iter().zip(&before.sources);
+        groups.flat_map(|((_, now), (_, before))| now.changed_since(before))
     }
 }
 
-fn is_changed(sources: &Sources) -> bool {
-    sources.look_again() != *sources
-}
+impl PolicyFiles {
+    fn rules(&self, sources: &mut Sources) -> Result<AccessRules, PolicyError> {
+        match &self.access {
+            Some(path) => Ok(AccessRules::parse(path, &read(path, sources)?)?),
+            None => Ok(AccessRules::open()),
+        }
+    }
 
-fn read_tls(files: &ServerTlsFiles) -> Result<(Arc<ServerTls>, Sources), PolicyError> {
-    let mut sources = Sources::default();
-    let tls = ServerTls::read(files, &mut sources)?;
-    Ok((Arc::new(tls), sources))
-}
+    fn book(&self, sources: &mut Sources) -> Result<Option<TokenBook>, PolicyError> {
+        match &self.tokens {
+            Some(path) => Ok(Some(TokenBook::parse(path, &read(path, sources)?)?)),
+            None => Ok(None),
+        }
+    }
 
-fn read_access(file: Option<&Path>) -> Result<(Arc<AccessRules>, Sources), PolicyError> {
-    let mut sources = Sources::default();
-    let rules = match file {
-        Some(path) => AccessRules::parse(path, &read(path, &mut sources)?)?,
-        None => AccessRules::open(),
-    };
-    Ok((Arc::new(rules), sources))
-}
-
-fn read_tokens(files: &PolicyFiles) -> Result<(Arc<TokenPolicy>, Sources), PolicyError> {
-    let mut sources = Sources::default();
-    let book = match &files.tokens {
-        Some(path) => Some(TokenBook::parse(path, &read(path, &mut sources)?)?),
-        None => None,
-    };
-    let signed = match &files.token_keys {
-        Some(TokenKeysFile {
+    fn signed(&self, sources: &mut Sources) -> Result<Option<SignedTokenKeys>, PolicyError> {
+        let Some(TokenKeysFile {
             path,
             issuer,
             audience,
-        }) => {
-            let keys = read(path, &mut sources)?;
-            Some(SignedTokenKeys::parse(path, &keys, issuer, audience)?)
-        }
-        None => None,
-    };
-    Ok((Arc::new(TokenPolicy::new(book, signed)), sources))
+        }) = &self.token_keys
+        else {
+            return Ok(None);
+        };
+        let keys = read(path, sources)?;
+        Ok(Some(SignedTokenKeys::parse(path, &keys, issuer, audience)?))
+    }
 }
 
 fn read(path: &Path, sources: &mut Sources) -> Result<Vec<u8>, PolicyError> {
@@ -228,3 +282,6 @@ fn read(path: &Path, sources: &mut Sources) -> Result<Vec<u8>, PolicyError> {
     }
     Ok(contents.bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,40 +5,43 @@
 mod error;
 
 use std::{
-    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
 };
 
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    ClientConfig, ServerConfig, SupportedProtocolVersion,
     client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{
-        CertificateDer, PrivateKeyDer, UnixTime,
-        pem::{self, PemObject},
-    },
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
     server::NoServerSessionStorage,
-    sign::CertifiedKey,
+    sign::{CertifiedKey, SingleCertAndKey},
     time_provider::TimeProvider,
     version::{TLS12, TLS13},
 };
 use tracing::warn;
+use webpki::anchor_from_trusted_cert;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 pub(super) use error::Problem;
 pub use error::TlsError;
 
 use super::{
-    crl::{RevocationLists, system_time},
+    crl::{RevocationLists, system_time, unix_time},
     deadline::Deadline,
     fault_text::GARBLED,
     handshake_text::certificate_fault,
     inspect::escaped,
+    pem,
     source::{Contents, Sources},
-    verify::{ClientVerifier, unix_time},
+    trust::{Anchor, TrustInServers},
+    verify::ClientVerifier,
 };
+
+/// Bytes of one's own certificates that peers are expected to take: more is most often a file of
+/// authorities by mistake, and rustls reads no larger message.
+const CHAIN_BYTES_MAX: usize = 0xffff;
 
 /// The files that one side of a connection proves itself and the other side with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,57 +101,92 @@ pub struct ServerTls {
     /// What of this ends: the own certificate and those that link it to an authority, the
     /// authorities in use, the revocation lists.
     pub deadlines: Vec<Deadline>,
-    /// When the first of the authorities in use ends: verifiers do not look at that themselves, so
-    /// from then on the files are to be read anew.
-    pub authorities_end: Option<SystemTime>,
+    pub(super) own: OwnCertificate,
+}
+
+/// What the server proves itself with.
+#[derive(Clone, Debug)]
+pub(super) struct OwnCertificate {
+    pair: Arc<CertifiedKey>,
+    deadlines: Vec<Deadline>,
+}
+
+impl ServerTlsFiles {
+    /// Reads what the server proves itself with, and checks it.
+    pub(super) fn own_certificate(
+        &self,
+        sources: &mut Sources,
+    ) -> Result<OwnCertificate, TlsError> {
+        let (credentials, provider) = (&self.credentials, provider());
+        let (chain, key) = credentials.chain_and_key(&provider, sources)?;
+        credentials.check_server_use(&chain)?;
+        let deadlines = credentials.chain_deadlines(&chain)?;
+        let pair = CertifiedKey::from_der(chain, key, &provider)
+            .map_err(|error| credentials.unusable(&error))?;
+        Ok(OwnCertificate {
+            pair: Arc::new(pair),
+            deadlines,
+        })
+    }
+
+    /// Reads what clients are judged by, and checks it. What has ended is told to who starts a
+    /// server. `in_force`, what they have been judged by so far, can end under way: then it still
+    /// takes in what is newer beside it, and lets nobody in by what has ended.
+    pub(super) fn clients(
+        &self,
+        in_force: Option<&ClientVerifier>,
+        sources: &mut Sources,
+    ) -> Result<ClientVerifier, TlsError> {
+        let (now, provider) = (SystemTime::now(), provider());
+        let authorities = self.credentials.authorities(sources)?;
+        let lists = match self.crls.as_slice() {
+            [] => None,
+            crls => Some(RevocationLists::read(
+                crls,
+                &authorities,
+                &provider,
+                sources,
+                now,
+                in_force.and_then(ClientVerifier::lists),
+            )?),
+        };
+        let ca = &self.credentials.ca;
+        let clients = ClientVerifier::new(authorities, lists, &provider)
+            .map_err(|error| TlsError::unusable(ca, error))?;
+        if in_force.is_none() && !clients.trusts_any(now) {
+            return Err(TlsError::new(ca, Problem::Expired));
+        }
+        Ok(clients)
+    }
 }
 
 impl ServerTls {
-    /// Reads all files and checks them.
+    /// Of both its halves.
     ///
     /// # Errors
     ///
-    /// When one of them cannot be used.
-    pub fn read(files: &ServerTlsFiles, sources: &mut Sources) -> Result<Self, TlsError> {
-        let ServerTlsFiles {
-            credentials,
-            oldest,
-            record_bytes_max,
-            crls,
-        } = files;
-        let provider = provider();
-        let authorities = credentials.authorities(sources)?;
-        let (chain, key) = credentials.chain_and_key(&provider, sources)?;
-        credentials.check_server_use(&chain)?;
-        let lists =
-            RevocationLists::read(crls, &authorities, &provider, sources, SystemTime::now())?;
-        let authorities_end = authorities
-            .deadlines
-            .iter()
-            .map(|deadline| deadline.end)
-            .min();
-        let mut deadlines = credentials.chain_deadlines(&chain)?;
-        deadlines.extend(authorities.deadlines);
-        deadlines.extend(lists.deadlines.iter().cloned());
-        let clients = ClientVerifier::new(authorities.roots, lists, Arc::clone(&provider))
-            .map_err(|error| TlsError::unusable(&credentials.ca, error))?;
-        let mut config = ServerConfig::builder_with_details(provider, Arc::new(Clock))
-            .with_protocol_versions(oldest.and_newer())
-            .map_err(|error| credentials.unusable(&error))?
+    /// When they make no configuration.
+    pub(super) fn new(
+        files: &ServerTlsFiles,
+        own: OwnCertificate,
+        clients: ClientVerifier,
+    ) -> Result<Self, TlsError> {
+        let mut config = ServerConfig::builder_with_details(provider(), Arc::new(Clock))
+            .with_protocol_versions(files.oldest.and_newer())
+            .map_err(|error| files.credentials.unusable(&error))?
             .with_client_cert_verifier(clients.of_handshakes())
-            .with_single_cert(chain, key)
-            .map_err(|error| credentials.unusable(&error))?;
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&own.pair))));
         // A resumed session brings the peer's certificate back without asking the verifier again,
         // so a client revoked since then would still get in (CVE-2025-23419 is of this kind).
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         // rustls counts the header of a record.
-        config.max_fragment_size = Some(record_bytes_max + 5);
+        config.max_fragment_size = Some(files.record_bytes_max + 5);
         Ok(Self {
             config: Arc::new(config),
+            deadlines: [&own.deadlines, clients.deadlines()].concat(),
             clients,
-            deadlines,
-            authorities_end,
+            own,
         })
     }
 }
@@ -162,11 +200,21 @@ pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError
     let provider = provider();
     let mut sources = Sources::default();
     let authorities = credentials.authorities(&mut sources)?;
+    if !authorities
+        .anchors
+        .iter()
+        .any(|(_, end)| *end > SystemTime::now())
+    {
+        return Err(TlsError::new(&credentials.ca, Problem::Expired));
+    }
+    let servers = TrustInServers::new(authorities.anchors, Arc::clone(&provider))
+        .map_err(|error| TlsError::unusable(&credentials.ca, error))?;
     let (chain, key) = credentials.chain_and_key(&provider, &mut sources)?;
     let mut config = ClientConfig::builder_with_details(provider, Arc::new(Clock))
         .with_protocol_versions(TlsVersion::V1_2.and_newer())
         .map_err(|error| credentials.unusable(&error))?
-        .with_root_certificates(authorities.roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(servers))
         .with_client_auth_cert(chain, key)
         .map_err(|error| credentials.unusable(&error))?;
     config.resumption = Resumption::disabled();
@@ -192,8 +240,7 @@ impl Credentials {
     fn authorities(&self, sources: &mut Sources) -> Result<Authorities, TlsError> {
         let certificates = read_certificates(&self.ca, sources)?;
         let now = SystemTime::now();
-        let (mut roots, mut expired) = (RootCertStore::empty(), Vec::new());
-        let (mut subjects, mut deadlines) = (HashSet::new(), Vec::new());
+        let (mut all, mut anchors, mut deadlines) = (Vec::new(), Vec::new(), Vec::new());
         for (index, der) in certificates.into_iter().enumerate() {
             let certificate = parsed(&der, &self.ca)?;
             let subject = escaped(&certificate.subject().to_string());
@@ -201,30 +248,31 @@ impl Credentials {
                 let problem = Problem::NotAuthority(index + 1, subject);
                 return Err(TlsError::new(&self.ca, problem));
             }
-            // WebPKI does not look at an authority's dates: whom it vouches for would still get in.
             let (begin, end) = times(&certificate);
-            if end <= now {
-                expired.push(index + 1);
-                continue;
-            }
-            subjects.insert(certificate.subject().as_raw().to_vec());
+            all.push((der.clone(), end > now));
             let what = format!("the authority \"{subject}\"");
             deadlines.push(Deadline::of_certificate(what, &self.ca, begin, end));
-            roots
-                .add(der.clone())
+            let anchor = anchor_from_trusted_cert(&der)
                 .map_err(|error| TlsError::unusable(&self.ca, error))?;
+            anchors.push((anchor.to_owned(), end));
         }
-        if roots.is_empty() {
-            return Err(TlsError::new(&self.ca, Problem::Expired));
-        }
-        for number in expired {
-            let file = self.ca.display();
-            warn!(%file, number, "an authority has expired and is left out");
+        let is_good = |deadline: &Deadline| deadline.end > now;
+        if deadlines.iter().any(is_good) {
+            // Beside others, one that has ended is not missed: it is told of now and not again.
+            let over = deadlines
+                .iter()
+                .enumerate()
+                .filter(|(_, one)| !is_good(one));
+            for (index, Deadline { file, .. }) in over {
+                let (file, number) = (file.display(), index + 1);
+                warn!(%file, number, "an authority has expired and is left out");
+            }
+            deadlines.retain(is_good);
         }
         Ok(Authorities {
             file: self.ca.clone(),
-            roots: Arc::new(roots),
-            subjects,
+            anchors,
+            certificates: all,
             deadlines,
         })
     }
@@ -235,6 +283,9 @@ impl Credentials {
         sources: &mut Sources,
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
         let chain = read_certificates(&self.certificate, sources)?;
+        if chain.iter().map(|der| der.len()).sum::<usize>() > CHAIN_BYTES_MAX {
+            return Err(TlsError::new(&self.certificate, Problem::LargeChain));
+        }
         if let Some(own) = chain.first() {
             let now = SystemTime::now();
             let (begin, end) = times(&parsed(own, &self.certificate)?);
@@ -254,6 +305,7 @@ impl Credentials {
             Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => Err(
                 TlsError::new(&self.key, Problem::Mismatch(self.certificate.clone())),
             ),
+            Err(error @ rustls::Error::InvalidCertificate(_)) => Err(self.unusable(&error)),
             // What else can go wrong with the pair is told when the configuration is built.
             _ => Ok((chain, key)),
         }
@@ -293,20 +345,15 @@ impl Credentials {
     }
 
     fn read_key(&self, sources: &mut Sources) -> Result<PrivateKeyDer<'static>, TlsError> {
-        let contents = read(&self.key, sources)?;
+        let contents = open(&self.key, sources)?;
         if contents.is_open_to_others() && !self.allow_loose_key_permissions {
             return Err(TlsError::new(
                 &self.key,
                 Problem::LoosePermissions(contents.mode & 0o777),
             ));
         }
-        if is_encrypted(&contents.bytes) {
-            return Err(TlsError::new(&self.key, Problem::EncryptedKey));
-        }
-        PrivateKeyDer::from_pem_slice(&contents.bytes).map_err(|error| match error {
-            pem::Error::NoItemsFound => TlsError::new(&self.key, Problem::NoKey),
-            _ => TlsError::new(&self.key, Problem::Garbled),
-        })
+        check_writers(&self.key, &contents)?;
+        pem::private_key(&contents.bytes).map_err(|fault| TlsError::unusable(&self.key, fault))
     }
 
     fn unusable(&self, error: &rustls::Error) -> TlsError {
@@ -323,49 +370,45 @@ impl Credentials {
     }
 }
 
-/// Whether a PEM file has a key with a password, as PKCS#8 or in OpenSSL's older way.
-fn is_encrypted(pem: &[u8]) -> bool {
-    [
-        &b"BEGIN ENCRYPTED PRIVATE KEY"[..],
-        b"Proc-Type: 4,ENCRYPTED",
-    ]
-    .iter()
-    .any(|mark| memchr::memmem::find(pem, mark).is_some())
+/// A file that decides who is trusted, which is not for everyone to write.
+pub(super) fn read(path: &Path, sources: &mut Sources) -> Result<Contents, TlsError> {
+    let contents = open(path, sources)?;
+    check_writers(path, &contents)?;
+    Ok(contents)
 }
 
-fn read(path: &Path, sources: &mut Sources) -> Result<Contents, TlsError> {
+fn open(path: &Path, sources: &mut Sources) -> Result<Contents, TlsError> {
     sources
         .read(path)
         .map_err(|error| TlsError::new(path, Problem::Read(error)))
+}
+
+fn check_writers(path: &Path, contents: &Contents) -> Result<(), TlsError> {
+    if contents.is_writable_by_others() {
+        return Err(TlsError::new(
+            path,
+            Problem::WritableByOthers(contents.mode),
+        ));
+    }
+    Ok(())
 }
 
 fn read_certificates(
     path: &Path,
     sources: &mut Sources,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(path, sources)?.bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|_| TlsError::new(path, Problem::Garbled))?;
-    if certificates.is_empty() {
-        return Err(TlsError::new(path, Problem::NoCertificate));
-    }
-    Ok(certificates)
+    pem::certificates(&read(path, sources)?.bytes).map_err(|fault| TlsError::unusable(path, fault))
 }
 
-/// The authorities of a file that are in use.
+/// The authorities of a file, ended ones too.
 #[derive(Debug)]
 pub(super) struct Authorities {
     pub(super) file: PathBuf,
-    pub(super) roots: Arc<RootCertStore>,
-    /// As they stand in certificates and lists.
-    subjects: HashSet<Vec<u8>>,
-    deadlines: Vec<Deadline>,
-}
-
-impl Authorities {
-    pub(super) fn has_subject(&self, subject: &[u8]) -> bool {
-        self.subjects.contains(subject)
-    }
+    pub(super) anchors: Vec<Anchor>,
+    /// And whether each is in date.
+    pub(super) certificates: Vec<(CertificateDer<'static>, bool)>,
+    /// Of those that are to be renewed.
+    pub(super) deadlines: Vec<Deadline>,
 }
 
 /// Whether it may vouch for others. WebPKI takes whatever it is told to trust: here that would make

@@ -76,6 +76,18 @@ impl TokenPolicy {
         Self { book, signed }
     }
 
+    /// The same with another book.
+    #[must_use]
+    pub fn with_book(&self, book: Option<TokenBook>) -> Self {
+        Self::new(book, self.signed.clone())
+    }
+
+    /// The same with other keys.
+    #[must_use]
+    pub fn with_signed(&self, signed: Option<SignedTokenKeys>) -> Self {
+        Self::new(self.book.clone(), signed)
+    }
+
     /// Whether a client must have a token.
     #[must_use]
     pub const fn is_required(&self) -> bool {

@@ -6,7 +6,7 @@
 use std::{fmt, io, sync::Arc, time::SystemTime};
 
 use rustls::{
-    CertRevocationListError, CertificateError, Error, RootCertStore,
+    CertificateError, Error, RootCertStore,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, UnixTime},
     server::{VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
@@ -15,12 +15,20 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{
     client_use::{ForClientUse, Unfit},
-    crl::{ListIndex, RevocationLists, system_time},
+    crl::{RevocationLists, system_time, unix_time},
+    deadline::Deadline,
     handshake_text::{KEY_KINDS, certificate_fault, handshake_fault},
     inspect::{day_and_time, escaped},
-    tls::times,
+    revocation::Unrevoked,
+    tls::{Authorities, times},
+    trust::{AuthorityEnded, Trust},
 };
-use crate::{clock, protocol::Code};
+use crate::protocol::Code;
+
+/// Bytes of the authorities' names that are sent to clients, to choose a certificate by. They are a
+/// hint alone. TLS has room for 65,535 bytes of them, and Java takes no more than 32 KiB of a whole
+/// message: with more names than this, none is sent, and clients show the certificate they have.
+const HINT_BYTES_MAX: usize = 16 * 1024;
 
 /// Judges client certificates just as the handshake does: it is the same verifier.
 #[derive(Clone)]
@@ -28,8 +36,8 @@ pub struct ClientVerifier {
     verifier: Arc<ForClientUse>,
     /// The same without the lists.
     of_chains: Arc<ForClientUse>,
-    roots: Arc<RootCertStore>,
-    lists: Arc<ListIndex>,
+    lists: Option<Arc<RevocationLists>>,
+    deadlines: Arc<[Deadline]>,
 }
 
 /// Why a client would not be let in now, sorted by what that means to one that is in already.
@@ -41,8 +49,11 @@ pub enum CertificateRefusal {
     /// Its certificate, or one between that and the root, has reached its end.
     #[error("the client's certificate, or one in its chain, has expired")]
     Expired,
+    /// A revocation list for it has ended, in a sentence: nothing newer is known against it.
+    #[error("{0}")]
+    StaleList(String),
     /// Anything else, in a sentence: nobody vouches for it any more, or a revocation list is
-    /// missing or has ended.
+    /// missing.
     #[error("{0}")]
     Other(String),
 }
@@ -54,6 +65,10 @@ impl CertificateRefusal {
             Error::InvalidCertificate(
                 CertificateError::Expired | CertificateError::ExpiredContext { .. },
             ) => Self::Expired,
+            Error::InvalidCertificate(
+                CertificateError::ExpiredRevocationList
+                | CertificateError::ExpiredRevocationListContext { .. },
+            ) => Self::StaleList(reason_of(error)),
             other => Self::Other(reason_of(other)),
         }
     }
@@ -64,30 +79,31 @@ impl CertificateRefusal {
         match self {
             Self::Revoked => Some(Code::CertificateRevoked),
             Self::Expired => Some(Code::CertificateExpired),
-            Self::Other(_) => None,
+            Self::StaleList(_) | Self::Other(_) => None,
         }
     }
 }
 
 impl ClientVerifier {
     pub(super) fn new(
-        roots: Arc<RootCertStore>,
-        lists: RevocationLists,
-        provider: Arc<CryptoProvider>,
+        authorities: Authorities,
+        lists: Option<RevocationLists>,
+        provider: &Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let builder =
-            || WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider.clone());
-        // With a list at hand, a certificate that no list speaks of is refused, anywhere in the
-        // chain: that is what WebPKI does when it is not told otherwise.
-        let verifier = builder()
-            .with_crls(lists.ders)
-            .enforce_revocation_expiration()
-            .build()?;
+        let of_lists = lists.iter().flat_map(|lists| lists.deadlines.clone());
+        let deadlines = authorities.deadlines.into_iter().chain(of_lists).collect();
+        let lists = lists.map(Arc::new);
+        let by = |lists: Option<Arc<RevocationLists>>| {
+            let provider = Arc::clone(provider);
+            let build = move |roots| verifier(roots, lists.clone(), &provider);
+            let trust = Trust::new(authorities.anchors.clone(), build);
+            trust.map(|trust| Arc::new(ForClientUse(trust)))
+        };
         Ok(Self {
-            verifier: Arc::new(ForClientUse(verifier)),
-            of_chains: Arc::new(ForClientUse(builder().build()?)),
-            roots,
-            lists: Arc::new(lists.index),
+            verifier: by(lists.clone())?,
+            of_chains: by(None)?,
+            lists,
+            deadlines,
         })
     }
 
@@ -97,8 +113,7 @@ impl ClientVerifier {
 
     /// Whether a client with this chain, its own certificate first, would be let in at `now`.
     ///
-    /// Checks signatures, those of the revocation lists among them: nothing to do often on a
-    /// thread that others wait for.
+    /// Checks signatures: nothing to do often on a thread that others wait for.
     ///
     /// # Errors
     ///
@@ -111,9 +126,26 @@ impl ClientVerifier {
         verdict(&self.verifier, chain, now)
     }
 
-    /// The same for a client that `before` has let in: what has not changed since then is not looked
-    /// at again, so that thousands can be judged at once. A list is searched, and only for those
-    /// whom it does not clear is its signature checked; chains are followed only to other roots.
+    /// Whether the chain still leads to an authority, and nothing in it or above it has ended. Lists
+    /// are not looked at: by the passing of time alone they say nothing new.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn judge_time(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<(), CertificateRefusal> {
+        verdict(&self.of_chains, chain, now)
+    }
+
+    /// The same as [`judge`](Self::judge) for a client that `before` has let in: what has not changed
+    /// since then is not looked at again, so that thousands can be judged at once. Lists are
+    /// searched, and only those whom they do not clear are judged anew; chains are followed only to
+    /// other authorities.
+    ///
+    /// That a list has ended is not held against it; what is on that list is.
     ///
     /// # Errors
     ///
@@ -124,21 +156,41 @@ impl ClientVerifier {
         chain: &[CertificateDer<'_>],
         now: SystemTime,
     ) -> Result<(), CertificateRefusal> {
-        let is_cleared = |certificate: &CertificateDer<'_>| {
-            X509Certificate::from_der(certificate)
-                .is_ok_and(|(_, certificate)| self.lists.clears(&certificate))
-        };
-        if !chain.iter().all(is_cleared) {
-            return self.judge(chain, now);
+        if self.lists.as_ref().is_some_and(|lists| !lists.clear(chain)) {
+            match self.judge(chain, now) {
+                Err(CertificateRefusal::StaleList(_)) => {}
+                verdict => return verdict,
+            }
         }
-        if self.roots.roots == before.roots.roots {
+        if self.of_chains.0.is_same_as(&before.of_chains.0) {
             return Ok(());
         }
-        verdict(&self.of_chains, chain, now)
+        self.judge_time(chain, now)
+    }
+
+    /// Whether this is `other`, and not one made anew.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.verifier, &other.verifier)
+    }
+
+    /// Whether any authority is in date.
+    pub(super) fn trusts_any(&self, now: SystemTime) -> bool {
+        self.of_chains.0.is_any_in_date(now)
+    }
+
+    /// The revocation lists that it judges by.
+    pub(super) fn lists(&self) -> Option<&RevocationLists> {
+        self.lists.as_deref()
+    }
+
+    /// When the authorities and the lists end.
+    pub(super) fn deadlines(&self) -> &[Deadline] {
+        &self.deadlines
     }
 
     /// The next moment at which the verdict on this chain could change by the passing of time:
-    /// when the first of its certificates that is still good has ended. `None` when there is none.
+    /// when the first of its certificates that is still good has ended, or an authority. `None` when
+    /// there is none.
     #[must_use]
     pub fn changes_at(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<SystemTime> {
         chain
@@ -146,13 +198,14 @@ impl ClientVerifier {
             .filter_map(|certificate| X509Certificate::from_der(certificate).ok())
             .map(|(_, certificate)| times(&certificate).1)
             .filter(|end| *end > now)
+            .chain(self.of_chains.0.changes_at(now))
             .min()
     }
 
     /// How many certificates are on the revocation lists.
     #[must_use]
     pub fn revoked_count(&self) -> usize {
-        self.lists.revoked
+        self.lists.as_ref().map_or(0, |lists| lists.revoked)
     }
 }
 
@@ -160,9 +213,32 @@ impl fmt::Debug for ClientVerifier {
     /// Without all the lists.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientVerifier")
-            .field("revoked", &self.lists.revoked)
+            .field("revoked", &self.revoked_count())
             .finish_non_exhaustive()
     }
+}
+
+/// Demands a chain to one of these authorities, and that nothing in it is revoked.
+fn verifier(
+    roots: Arc<RootCertStore>,
+    lists: Option<Arc<RevocationLists>>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
+    let mut builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider));
+    if hint_bytes(&roots) > HINT_BYTES_MAX {
+        builder = builder.clear_root_hint_subjects();
+    }
+    let chains = builder.build()?;
+    Ok(match lists {
+        None => chains,
+        Some(lists) => Arc::new(Unrevoked {
+            chains,
+            roots,
+            lists,
+            provider: Arc::clone(provider),
+        }),
+    })
 }
 
 fn verdict(
@@ -212,7 +288,6 @@ fn reason_of(error: &Error) -> String {
             "the client showed no certificate: it has none, or its key is of a kind that is not taken here ({KEY_KINDS})"
         ),
         Error::InvalidCertificate(fault) => reason_of_certificate(fault),
-        Error::InvalidCertRevocationList(fault) => reason_of_list(fault),
         other => handshake_fault(other).unwrap_or_else(|| escaped(&other.to_string())),
     }
 }
@@ -257,7 +332,11 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
             "the revocation list for the client's certificate, or for one in its chain, has expired: its successor was due on {}",
             day(*next_update)
         ),
-        CertificateError::Other(other) if other.0.is::<Unfit>() => other.to_string(),
+        CertificateError::Other(other)
+            if other.0.is::<Unfit>() || other.0.is::<AuthorityEnded>() =>
+        {
+            other.to_string()
+        }
         other => match certificate_fault(other) {
             Some(fault) => format!("the client's certificate, or one in its chain, {fault}"),
             None => format!("the client's certificate cannot be used: {other}"),
@@ -266,27 +345,14 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
     escaped(&text)
 }
 
-fn reason_of_list(fault: &CertRevocationListError) -> String {
-    match fault {
-        CertRevocationListError::BadSignature => {
-            "the revocation list for the client's certificate, or for one in its chain, was signed by another CA of the same name".to_owned()
-        }
-        CertRevocationListError::IssuerInvalidForCrl => {
-            "the CA of the client's certificate, or of one in its chain, may not sign revocation lists (no key usage cRLSign)".to_owned()
-        }
-        other => escaped(&format!(
-            "the revocation list for the client's certificate cannot be used: {other:?}"
-        )),
-    }
-}
-
 fn day(moment: UnixTime) -> String {
     day_and_time(system_time(
         i64::try_from(moment.as_secs()).unwrap_or(i64::MAX),
     ))
 }
 
-/// A clock before 1970 makes every certificate not yet valid, which is the safe answer.
-pub(super) fn unix_time(moment: SystemTime) -> UnixTime {
-    UnixTime::since_unix_epoch(clock::since_1970(moment))
+/// How large the list of these authorities' names is in a request for a certificate.
+fn hint_bytes(roots: &RootCertStore) -> usize {
+    let names = roots.subjects();
+    names.iter().map(|name| 2 + name.as_ref().len()).sum()
 }

@@ -67,12 +67,12 @@ impl Allowance {
         over(self.messages).max(over(self.bytes))
     }
 
-    /// Notes an error: whether it is one too many.
+    /// Notes an error: whether it is one too many. Those that are do not add up: whoever makes many
+    /// is within the rate again as soon as whoever made one too many.
     pub(super) fn count_error(&mut self, now: Instant) -> bool {
-        self.errors.as_mut().is_some_and(|errors| {
-            errors.count(1, now);
-            errors.over_until(now).is_some()
-        })
+        self.errors
+            .as_mut()
+            .is_some_and(|errors| !errors.count_within(1, now))
     }
 }
 
@@ -100,6 +100,19 @@ mod tests {
         allowance.count_publish(2000);
         let wait = Duration::from_millis(1110);
         assert_eq!(allowance.too_fast_until(now), Some(now + wait));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn errors_beyond_the_limit_leave_no_debt() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(&limits(0, 0, 60), start);
+        let refused = (0..4000).filter(|_| allowance.count_error(start));
+        assert_eq!(refused.count(), 4000 - 60);
+        let later = start + Duration::from_secs(1);
+        assert!(!allowance.count_error(later), "one a second is free");
+        assert!(allowance.count_error(later), "and no more");
+        let minute = later + Duration::from_secs(60);
+        assert!(!allowance.is_running(minute), "all of it is over by then");
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,28 +2,28 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     ops::ControlFlow,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
-use rustls::server::Acceptor;
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use super::{
     Settings,
     allowances::{Allowances, SharedAllowance},
-    attempts::{Attempt, Attempts},
-    audit,
+    attempts::Attempts,
+    audit::Audit,
     conversation::{Arrival, Conversation, Farewell, last_line},
+    handshake::Handshakes,
     link::{Link, Wake},
     standing::Standing,
     wire::{Wire, peer_certificates},
@@ -34,7 +34,7 @@ use crate::{
         CloseReason, Code, Fault, LineSplitter, ServerEvent, Timestamp,
         server_event::{Refused, encode},
     },
-    security::{Identity, NotTls, Policy, identity_of, refusal_code, tls_refusal},
+    security::{Identity, Policy, identity_of, refusal_code, tls_refusal},
 };
 
 /// How long a peer may take for the last lines and for closing its side.
@@ -61,20 +61,28 @@ pub(super) struct Host {
     registry: Registry,
     attempts: Attempts,
     allowances: Allowances,
+    audit: Arc<Audit>,
     sockets: Arc<Semaphore>,
-    /// `None` where handshakes are not limited.
-    handshakes: Option<Semaphore>,
+    handshakes: Handshakes,
 }
 
 impl Host {
-    pub(super) fn new(settings: Settings, policy: Policy, registry: Registry) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        policy: Policy,
+        registry: Registry,
+        audit: Arc<Audit>,
+    ) -> Self {
         Self {
             policy: ArcSwap::from_pointee(policy),
             attempts: Attempts::new(settings.attempts_per_address_per_minute),
             allowances: Allowances::default(),
+            audit,
             sockets: Arc::new(Semaphore::new(settings.sockets_max)),
-            handshakes: (settings.handshakes_max > 0)
-                .then(|| Semaphore::new(settings.handshakes_max.min(Semaphore::MAX_PERMITS))),
+            handshakes: Handshakes::new(
+                settings.handshakes_max,
+                settings.connection.handshake_timeout,
+            ),
             settings,
             registry,
         }
@@ -98,9 +106,12 @@ impl Host {
         &self.registry
     }
 
-    /// Whether one more connection of an address is looked at.
-    pub(super) fn judge_attempt(&self, address: IpAddr, now: Instant) -> Attempt {
-        self.attempts.judge(address, now)
+    pub(super) const fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+
+    pub(super) const fn audit(&self) -> &Arc<Audit> {
+        &self.audit
     }
 
     fn allowance(&self, identity: &Identity) -> SharedAllowance {
@@ -118,7 +129,7 @@ impl Host {
 /// TLS, a name, a place, a conversation, a farewell.
 pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
     let begun = SystemTime::now();
-    let (tls, policy) = match handshake(tcp, host).await {
+    let (tls, policy) = match host.handshakes.carry_out(tcp, &host.policy).await {
         Ok(done) => done,
         // A look whether the port is open is no attempt to get in.
         Err(error)
@@ -131,10 +142,23 @@ pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
             return;
         }
         Err(error) => {
-            audit::tls_refused(address, &tls_refusal(&error), refusal_code(&error));
+            host.audit
+                .tls_refused(address, &tls_refusal(&error), refusal_code(&error));
             return;
         }
     };
+    // What a peer costs before that is not to include what is needed only from here on.
+    Box::pin(meet(tls, policy, begun, address, host)).await;
+}
+
+/// A peer that came through TLS, by this policy.
+async fn meet(
+    tls: TlsStream<TcpStream>,
+    policy: Arc<Policy>,
+    begun: SystemTime,
+    address: SocketAddr,
+    host: &Host,
+) {
     let outbox = Arc::new(Outbox::new(host.settings.outbox));
     let identity = match identity_in(&tls, host) {
         Ok(identity) => identity,
@@ -153,6 +177,7 @@ pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
         allowance: host.allowance(&identity),
         identity,
         address,
+        audit: Arc::clone(&host.audit),
     };
     let mut conversation = Conversation::begin(
         admission,
@@ -167,37 +192,6 @@ pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
     // The others hear of it now, not when the peer has found the time for its part of the end.
     conversation.depart(&farewell);
     take_leave(link, &farewell, host).await;
-}
-
-/// TLS, whole, under one deadline. A peer that says nothing takes no place among the handshakes:
-/// it costs a socket until the deadline, and delays nobody.
-///
-/// With the stream comes the policy that let it through.
-async fn handshake(tcp: TcpStream, host: &Host) -> io::Result<(TlsStream<TcpStream>, Arc<Policy>)> {
-    let deadline = Instant::now() + host.settings.connection.handshake_timeout;
-    let handshake = Box::pin(async {
-        let mut opening = [0; NotTls::BYTES];
-        let opened = tcp.peek(&mut opening).await?;
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp)
-            .await
-            .map_err(|error| {
-                let spoken = NotTls::in_opening(&opening[..opened]);
-                spoken.map_or(error, io::Error::from)
-            })?;
-        let _place = match &host.handshakes {
-            Some(places) => places.acquire().await.ok(),
-            None => None,
-        };
-        let policy = host.policy();
-        let tls = hello.into_stream(Arc::clone(&policy.tls.config)).await?;
-        Ok((tls, policy))
-    });
-    timeout_at(deadline, handshake).await.unwrap_or_else(|_| {
-        Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the handshake took too long",
-        ))
-    })
 }
 
 fn identity_in(tls: &TlsStream<TcpStream>, host: &Host) -> Result<Identity, Fault> {
@@ -216,7 +210,7 @@ async fn refuse(
     refusal: Refusal,
     host: &Host,
 ) {
-    audit::connection_refused(address, identity, &refusal);
+    host.audit.connection_refused(address, identity, &refusal);
     let fault = Fault::from(refusal);
     let refused = ServerEvent::ConnectionRefused(Refused::new(fault.code, fault.reason));
     let mut wire = Wire::new(tls);
@@ -254,6 +248,10 @@ async fn converse(link: &mut Link, conversation: &mut Conversation, host: &Host)
             },
             Wake::Ended(end) => {
                 conversation.note_end(&end);
+                // Only an orderly end tells that nothing of the line is missing on the way.
+                if end.is_ok() && lines.is_within_line() {
+                    conversation.reject_unfinished_line();
+                }
                 return CloseReason::ConnectionLost.into();
             }
             Wake::Closed(reason) => return reason.into(),

@@ -7,12 +7,12 @@ use std::{borrow::Cow, io, mem, net::SocketAddr, ops::ControlFlow, sync::Arc, ti
 
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::{
     ConnectionSettings,
     allowances::SharedAllowance,
-    audit::{self, Who},
+    audit::{Audit, Who},
     standing::{Lost, Standing},
 };
 use crate::{
@@ -58,6 +58,7 @@ pub(super) struct Conversation {
     allowance: SharedAllowance,
     /// Whether `allowance` has a rate to keep to.
     has_rate: bool,
+    audit: Arc<Audit>,
     answered_bytes: usize,
     not_authenticated: u8,
     already_authenticated: u8,
@@ -70,6 +71,7 @@ pub(super) struct Arrival {
     pub(super) identity: Identity,
     pub(super) address: SocketAddr,
     pub(super) allowance: SharedAllowance,
+    pub(super) audit: Arc<Audit>,
 }
 
 #[derive(Debug)]
@@ -139,6 +141,7 @@ impl Conversation {
             identity,
             address,
             allowance,
+            audit,
         }: Arrival,
         server_id: ServerId,
         outbox: Arc<Outbox>,
@@ -157,6 +160,7 @@ impl Conversation {
             default_limits: settings.client_limits,
             has_rate,
             allowance,
+            audit,
             answered_bytes: 0,
             not_authenticated: 0,
             already_authenticated: 0,
@@ -286,7 +290,7 @@ impl Conversation {
             Ok(flow) => flow,
             Err(refusal) => {
                 if let Refusal::Denied(denial) = &refusal {
-                    audit::denied(self.who(), denial);
+                    self.audit.denied(self.who(), denial);
                 }
                 self.reject(Rejected {
                     fault: refusal.into(),
@@ -328,12 +332,9 @@ impl Conversation {
             _ => false,
         };
         if is_for_audit {
-            audit::closed(self.who(), reason, cause.as_deref());
+            self.audit.closed(self.who(), reason, cause.as_deref());
         } else {
-            info!(
-                client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
-                reason = %reason.code(), "closed"
-            );
+            self.audit.gone(self.who(), reason);
         }
         match self.stage {
             Stage::Admitted(admission) => admission.depart(reason),
@@ -417,7 +418,7 @@ impl Conversation {
         let narrowing = match self.standing.prove(token, &self.identity, now) {
             Ok(narrowing) => narrowing,
             Err(fault) => {
-                audit::authentication_refused(self.who(), &fault);
+                self.audit.authentication_refused(self.who(), &fault);
                 return Ok(ControlFlow::Break(Farewell::NotAuthenticated {
                     fault: fault.into(),
                     reference: reference.map(Cow::into_owned),
@@ -440,11 +441,20 @@ impl Conversation {
         let session = admission.authenticate(presence, narrowing, welcome).await?;
         self.stage = Stage::Authenticated(session);
         self.take_limits();
-        info!(
-            client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
-            "authenticated"
-        );
+        self.audit.authenticated(self.who());
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The client has ended the stream in order, within a line: it is not carried out, and it is told.
+    pub(super) fn reject_unfinished_line(&mut self) {
+        let reason = "the stream ended before the line did: it needs a line feed at its end";
+        self.begin_lines();
+        // Whether it was an error too many changes nothing any more.
+        let _ = self.reject(Rejected {
+            fault: Fault::new(Code::MalformedEvent, reason),
+            event: None,
+            reference: None,
+        });
     }
 
     fn reject_long_line(&mut self) -> ControlFlow<Farewell> {
@@ -472,7 +482,9 @@ impl Conversation {
         self.answer(&ServerEvent::Error(ErrorContent::new(
             fault, event, reference,
         )));
-        if self.allowance.lock().count_error(Instant::now()) {
+        // A certificate without its token is not to use up what is the identity's. Before
+        // authentication the answers of each connection are bounded, and so are its errors.
+        if self.is_authenticated() && self.allowance.lock().count_error(Instant::now()) {
             return ControlFlow::Break(CloseReason::TooManyErrors.into());
         }
         let (count, limit) = match code {

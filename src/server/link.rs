@@ -31,6 +31,10 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// How often a pausing publisher looks whether the receiver has caught up.
 const PAUSE_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
+/// How long a client that can no longer be written to is read. What it has sent is there already, and
+/// no more than its socket holds; only a client that is held to a rate needs longer.
+const DEAF_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// How often a client that does not take what was written for it is looked at.
 const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -199,6 +203,13 @@ impl Link {
         if Instant::now() >= due {
             return Poll::Ready(Wake::Due);
         }
+        if let Some(since) = self.wire.deaf_since() {
+            let until = since + DEAF_TIME_MAX;
+            if Instant::now() >= until {
+                return Poll::Ready(Wake::Ended(Err(io::ErrorKind::TimedOut.into())));
+            }
+            look_again = look_again.min(until);
+        }
         if let Some(until) = self.paused_until() {
             look_again = look_again.min(until);
         } else if !self.outbox.is_over_soft_limit() {
@@ -232,8 +243,8 @@ impl Link {
                 });
             }
             match ready!(self.wire.poll_send(cx)) {
-                Ok(0) => {}
-                Ok(bytes) => {
+                0 => {}
+                bytes => {
                     self.outbox.written(bytes);
                     self.written += bytes;
                     if self.written >= WRITE_TURN_BYTES {
@@ -241,7 +252,6 @@ impl Link {
                         return Poll::Pending;
                     }
                 }
-                Err(error) => return Poll::Ready(Wake::Ended(Err(error))),
             }
         }
     }

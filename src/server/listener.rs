@@ -1,4 +1,9 @@
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -8,11 +13,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::{
-    attempts::Attempt,
-    audit,
-    connection::{self, Host},
-};
+use super::connection::{self, Host};
+use crate::security::{Network, canonical};
 
 /// Connections that the kernel holds until they are accepted. A fleet that reconnects at once comes
 /// in thousands; the kernel caps it at `net.core.somaxconn`.
@@ -31,15 +33,28 @@ const KEEPALIVE_RETRIES: u32 = 4;
 /// How long written bytes may go without the peer's kernel acknowledging them.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// `listen`: everything that is listened on, `address` included.
+pub(super) fn bind(address: SocketAddr, listen: &[SocketAddr]) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     // A restart must not wait for the last run's connections to fade.
     socket.set_reuseaddr(true)?;
+    if leaves_ipv4(address, listen) {
+        SockRef::from(&socket).set_only_v6(true)?;
+    }
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Whether `address` is all of IPv6, and another of `listen` has its port for IPv4. Left alone, the
+/// kernel gives both families to the one, and refuses the other.
+fn leaves_ipv4(address: SocketAddr, listen: &[SocketAddr]) -> bool {
+    let is_ipv4_there =
+        |other: &SocketAddr| other.ip().to_canonical().is_ipv4() && other.port() == address.port();
+    // Port 0 is another port for each.
+    address.ip() == Ipv6Addr::UNSPECIFIED && address.port() != 0 && listen.iter().any(is_ipv4_there)
 }
 
 /// Accepts for ever. Never waits for a peer: all that a connection needs is done in its own task.
@@ -51,11 +66,10 @@ pub(super) async fn accept_loop(listener: TcpListener, host: Arc<Host>, connecti
         match listener.accept().await {
             Ok((tcp, address)) => {
                 backoff.reset();
-                if let Attempt::Refused { first } = host.judge_attempt(address.ip(), Instant::now())
-                {
-                    if first {
-                        audit::attempts_refused(address);
-                    }
+                let address = canonical(address);
+                let network = Network::from(address.ip());
+                if !host.attempts().is_taken(network, Instant::now()) {
+                    host.audit().attempt_refused(network);
                     continue;
                 }
                 if let Err(error) = set_options(&tcp) {

@@ -12,10 +12,12 @@ mod attempts;
 mod audit;
 mod connection;
 mod conversation;
+mod handshake;
 mod link;
 mod listener;
 mod rate;
 mod reload;
+mod repeats;
 mod shutdown;
 mod standing;
 mod systemd;
@@ -27,6 +29,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+pub use audit::AUDIT_TARGET;
 pub use reload::Reload;
 pub use shutdown::Shutdown;
 
@@ -35,6 +38,7 @@ use crate::{
     protocol::{ServerId, server_event::ConnectionLimits},
     security::{IdentitySource, Policy, access::ClientLimits},
 };
+use audit::Audit;
 use connection::Host;
 
 /// All that a server is run with, checked and ready.
@@ -54,7 +58,7 @@ pub struct Settings {
     pub connection: ConnectionSettings,
     /// Sockets at once, those that are not admitted yet included.
     pub sockets_max: usize,
-    /// Handshakes worked on at once; 0 = no limit.
+    /// Handshakes begun at once, and as many that go on; 0 = no limit.
     pub handshakes_max: usize,
     /// Connection attempts of one address in a minute; 0 = no limit.
     pub attempts_per_address_per_minute: u32,
@@ -126,7 +130,7 @@ impl Server {
         let mut addresses = Vec::with_capacity(settings.listen.len());
         for &address in &settings.listen {
             let bind_error = |cause| ServerError::Bind { address, cause };
-            let listener = listener::bind(address).map_err(bind_error)?;
+            let listener = listener::bind(address, &settings.listen).map_err(bind_error)?;
             addresses.push(listener.local_addr().map_err(bind_error)?);
             listeners.push(listener);
         }
@@ -157,6 +161,19 @@ impl Server {
     ///
     /// [`ServerError::CoreTaskEnded`] when the broker cannot go on.
     pub async fn run(self, shutdown: Shutdown, reload: Reload) -> Result<(), ServerError> {
+        let audit = Arc::default();
+        let outcome = self.serve(shutdown, reload, Arc::clone(&audit)).await;
+        // However it ends: the log has counted everything.
+        audit.tell_repeated();
+        outcome
+    }
+
+    async fn serve(
+        self,
+        shutdown: Shutdown,
+        reload: Reload,
+        audit: Arc<Audit>,
+    ) -> Result<(), ServerError> {
         let Self {
             settings,
             policy,
@@ -176,7 +193,12 @@ impl Server {
             actor.await;
             "registry"
         });
-        let host = Arc::new(Host::new(settings, policy, registry.clone()));
+        let telling = Arc::clone(&audit);
+        core.spawn(async move {
+            telling.keep_telling().await;
+            "audit trail"
+        });
+        let host = Arc::new(Host::new(settings, policy, registry.clone(), audit));
         let reloading = reload::keep_current(Arc::clone(&host), reload);
         core.spawn(async move {
             reloading.await;

@@ -59,6 +59,22 @@ impl Meter {
         self.paid_until = self.paid_until.max(now) + self.rate.time_for(units);
     }
 
+    /// Notes that `units` came, unless that is more than the rate allows: whether it was not.
+    pub(super) fn count_within(&mut self, units: u64, now: Instant) -> bool {
+        let mut with_these = *self;
+        with_these.count(units, now);
+        let is_within = with_these.over_until(now).is_none();
+        if is_within {
+            *self = with_these;
+        }
+        is_within
+    }
+
+    /// When what came is all paid for.
+    pub(super) const fn paid_until(&self) -> Instant {
+        self.paid_until
+    }
+
     /// Whether what came is not all paid for yet.
     pub(super) fn is_running(&self, now: Instant) -> bool {
         self.paid_until > now

@@ -1,10 +1,11 @@
 //! Reading the policy again while clients are here: when it is asked for, and when a file's content
 //! has changed.
 //!
-//! Invariant: all or nothing. On any fault the old policy stays in force, and the log says why.
+//! Invariant: each group of files is taken whole or not at all. With a fault in it, it stays in force
+//! as it was, and the log says why; that keeps no other group from being taken.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -21,7 +22,7 @@ use super::{audit, connection::Host, systemd};
 use crate::{
     broker::RegistryGone,
     protocol::Timestamp,
-    security::{Deadline, Policy},
+    security::{Deadline, Group, Policy, Reading, Seen},
 };
 
 /// How long reading all files may take: a file system that hangs is not to hold up the next reload.
@@ -47,8 +48,7 @@ impl Reload {
 /// Keeps a server's policy as its files have it: for ever, or until the registry has ended.
 pub(super) async fn keep_current(host: Arc<Host>, requests: Reload) {
     let mut looks = looks(host.settings().reload_interval);
-    // A fault that was told of, and lasts.
-    let mut told: Option<String> = None;
+    let (mut seen, mut told) = (Seen::new(), Faults::new());
     loop {
         let look = async {
             match &mut looks {
@@ -60,26 +60,29 @@ pub(super) async fn keep_current(host: Arc<Host>, requests: Reload) {
             () = requests.0.notified() => true,
             () = look => false,
         };
-        let outcome = if is_asked {
+        if is_asked {
             systemd::reloading();
-            let outcome = exchange(&host, is_asked).await;
-            systemd::reloaded();
-            outcome
-        } else {
-            exchange(&host, is_asked).await
+        }
+        let last_seen = (!is_asked).then_some(seen);
+        let (faults, now_seen) = match exchange(&host, last_seen).await {
+            Ok(outcome) => outcome,
+            Err(RegistryGone) => return,
         };
-        match outcome {
-            Ok(()) => told = None,
-            Err(Fault::Read(reason)) if is_asked || told.as_ref() != Some(&reason) => {
-                audit::reload_refused(asked_by(is_asked), &reason);
-                told = Some(reason);
+        // A fault may pass by itself, and is tried again at every look.
+        for (group, reason) in &faults {
+            if is_asked || told.get(group) != Some(reason) {
+                audit::reload_refused(asked_by(is_asked), *group, reason);
             }
-            // It may pass by itself, and is tried again at every look.
-            Err(Fault::Read(_)) => {}
-            Err(Fault::RegistryGone) => return,
+        }
+        (told, seen) = (faults, now_seen);
+        if is_asked {
+            systemd::reloaded();
         }
     }
 }
+
+/// Why what is in force has stayed: of one group, or of all.
+type Faults = BTreeMap<Option<Group>, String>;
 
 /// When to look at the files unasked; `None` for never.
 fn looks(interval: Duration) -> Option<Interval> {
@@ -95,47 +98,43 @@ const fn asked_by(is_asked: bool) -> &'static str {
     if is_asked { "SIGHUP" } else { "changed files" }
 }
 
-/// Why there is no other policy in force.
-enum Fault {
-    /// The first fault of a file, with its place.
-    Read(String),
-    RegistryGone,
-}
-
-impl From<RegistryGone> for Fault {
-    fn from(RegistryGone: RegistryGone) -> Self {
-        Self::RegistryGone
-    }
-}
-
-/// Reads all that has changed, checks it, and puts it in force at once: for newcomers, then for
-/// those who are here.
-async fn exchange(host: &Host, is_asked: bool) -> Result<(), Fault> {
-    let old = host.policy();
-    let Some(new) = read_aside(Arc::clone(&old)).await? else {
-        if is_asked {
-            audit::nothing_to_reload(asked_by(is_asked));
-        }
-        return Ok(());
+/// Reads all that has changed, checks it, and puts what is in order in force at once: for newcomers,
+/// then for those who are here. Tells what is not, and what was seen.
+///
+/// What nobody asked for must be what the last look has seen.
+async fn exchange(host: &Host, last_seen: Option<Seen>) -> Result<(Faults, Seen), RegistryGone> {
+    let (old, is_asked) = (host.policy(), last_seen.is_none());
+    let Reading {
+        policy,
+        faults,
+        seen,
+    } = match read_aside(Arc::clone(&old), last_seen).await {
+        Ok(reading) => reading,
+        Err(reason) => return Ok((Faults::from([(None, reason)]), Seen::new())),
     };
-    let new = Arc::new(new);
-    host.set_policy(Arc::clone(&new));
-    let judged = host.registry().judge(Arc::clone(&new.access)).await?;
-    let changed: Vec<_> = new.changed_since(&old).map(Path::to_string_lossy).collect();
-    audit::reloaded(asked_by(is_asked), &changed.join(", "), &new, &judged);
-    Ok(())
+    if let Some(new) = policy.map(Arc::new) {
+        host.set_policy(Arc::clone(&new));
+        let judged = host.registry().judge(Arc::clone(&new.access)).await?;
+        let changed: Vec<_> = new.changed_since(&old).map(Path::to_string_lossy).collect();
+        audit::reloaded(asked_by(is_asked), &changed.join(", "), &new, &judged);
+    } else if is_asked && faults.is_empty() {
+        audit::nothing_to_reload(asked_by(is_asked));
+    }
+    let faults = faults.into_iter();
+    let told = faults.map(|(group, fault)| (Some(group), fault.to_string()));
+    Ok((told.collect(), seen))
 }
 
-/// Reads the policy's files again, where that holds up nobody; `None` when nothing has changed.
-async fn read_aside(policy: Arc<Policy>) -> Result<Option<Policy>, Fault> {
-    let reading = spawn_blocking(move || policy.read_again());
+/// Reads the policy's files again, where that holds up nobody; else says why it cannot.
+async fn read_aside(policy: Arc<Policy>, last_seen: Option<Seen>) -> Result<Reading, String> {
+    let reading = spawn_blocking(move || policy.read_again(last_seen.as_ref()));
     match timeout(READ_TIMEOUT, reading).await {
-        Ok(Ok(read)) => read.map_err(|error| Fault::Read(error.to_string())),
-        Ok(Err(error)) => Err(Fault::Read(format!("reading the files failed: {error}"))),
-        Err(_) => Err(Fault::Read(format!(
+        Ok(Ok(reading)) => Ok(reading),
+        Ok(Err(error)) => Err(format!("reading the files failed: {error}")),
+        Err(_) => Err(format!(
             "reading the files takes longer than {} s: does a file system hang?",
             READ_TIMEOUT.as_secs()
-        ))),
+        )),
     }
 }
 

@@ -39,6 +39,21 @@ pub(super) struct Lost {
     pub(super) cause: String,
 }
 
+impl From<CertificateRefusal> for Lost {
+    fn from(refusal: CertificateRefusal) -> Self {
+        Self {
+            reason: match refusal {
+                CertificateRefusal::Revoked => CloseReason::CertificateRevoked,
+                CertificateRefusal::Expired => CloseReason::CertificateExpired,
+                CertificateRefusal::StaleList(_) | CertificateRefusal::Other(_) => {
+                    CloseReason::PermissionWithdrawn
+                }
+            },
+            cause: refusal.to_string(),
+        }
+    }
+}
+
 impl Standing {
     /// Of a client whose certificates `policy` has let through TLS, at `judged_at` at the earliest.
     /// What has ended since is found by the first review, which is due at once.
@@ -101,32 +116,21 @@ impl Standing {
         chain: &[CertificateDer<'_>],
         now: SystemTime,
     ) -> Result<(), Lost> {
-        let is_other_policy = !Arc::ptr_eq(&policy.tls, &self.policy.tls);
+        let (before, clients) = (&self.policy.tls.clients, &policy.tls.clients);
+        let is_other = !clients.is(before);
         let is_due = self.certificates_change.is_some_and(|due| due <= now);
-        if !is_other_policy && !is_due {
-            return Ok(());
+        // A list that has run out keeps newcomers away. It says nothing of those who are here, and
+        // the broker is not to lose them all over a late download.
+        if is_other {
+            clients.judge_again(before, chain, now)?;
         }
-        let clients = &policy.tls.clients;
-        self.certificates_change = clients.changes_at(chain, now);
-        let verdict = if is_due {
-            clients.judge(chain, now)
-        } else {
-            clients.judge_again(&self.policy.tls.clients, chain, now)
-        };
-        match verdict {
-            Ok(()) => Ok(()),
-            // A CRL that has run out since keeps newcomers away. It says nothing of those who are
-            // here, and the broker is not to lose them all over a late download.
-            Err(CertificateRefusal::Other(_)) if !is_other_policy => Ok(()),
-            Err(refusal) => Err(Lost {
-                reason: match refusal {
-                    CertificateRefusal::Revoked => CloseReason::CertificateRevoked,
-                    CertificateRefusal::Expired => CloseReason::CertificateExpired,
-                    CertificateRefusal::Other(_) => CloseReason::PermissionWithdrawn,
-                },
-                cause: refusal.to_string(),
-            }),
+        if is_due {
+            clients.judge_time(chain, now)?;
         }
+        if is_other || is_due {
+            self.certificates_change = clients.changes_at(chain, now);
+        }
+        Ok(())
     }
 
     fn review_token(

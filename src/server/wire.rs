@@ -2,6 +2,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     io::{self, BufRead, IoSlice},
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -10,8 +11,10 @@ use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
+    time::Instant,
 };
 use tokio_rustls::server::TlsStream;
+use tracing::debug;
 
 use crate::protocol::Frame;
 
@@ -38,6 +41,10 @@ pub(super) struct Wire {
     /// Bytes of the first frame that are already written.
     first_written: usize,
     needs_flush: bool,
+    /// Since when the peer takes nothing more. It may still have said something before that.
+    deaf_since: Option<Instant>,
+    /// How reading failed, to be told when all that came before is taken.
+    failed: Option<io::Error>,
 }
 
 impl Wire {
@@ -48,6 +55,8 @@ impl Wire {
             frames: VecDeque::new(),
             first_written: 0,
             needs_flush: false,
+            deaf_since: None,
+            failed: None,
         }
     }
 
@@ -72,8 +81,37 @@ impl Wire {
         self.frames.truncate(begun);
     }
 
+    /// Since when sending fails, and what is queued is dropped; `None` while it goes out.
+    pub(super) const fn deaf_since(&self) -> Option<Instant> {
+        self.deaf_since
+    }
+
     /// Sends some of what is queued: how many of its bytes went, 0 when all is gone and flushed.
-    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    ///
+    /// A peer that cannot be sent to is not gone yet: what it said before waits to be read. So a
+    /// failure is no error here. From then on what is queued goes nowhere, and only reading ends.
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        if self.deaf_since.is_none() {
+            match ready!(self.poll_tls_send(cx)) {
+                Ok(sent) => return Poll::Ready(sent),
+                Err(error) => {
+                    debug!(%error, "the peer takes nothing more");
+                    self.deaf_since = Some(Instant::now());
+                }
+            }
+        }
+        Poll::Ready(self.discard())
+    }
+
+    /// Drops all that is queued: how many bytes of it were still to be sent.
+    fn discard(&mut self) -> usize {
+        let queued: usize = self.frames.iter().map(Frame::len).sum();
+        self.frames = VecDeque::new();
+        self.needs_flush = false;
+        queued - mem::take(&mut self.first_written)
+    }
+
+    fn poll_tls_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut tls = Pin::new(&mut self.tls);
         if self.frames.is_empty() {
             ready!(tls.as_mut().poll_flush(cx))?;
@@ -110,8 +148,17 @@ impl Wire {
     /// Waits until there is something in [`received`](Self::received): `false` at the end of the
     /// stream.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let bytes = ready!(Pin::new(&mut self.tls).poll_fill_buf(cx))?;
-        Poll::Ready(Ok(!bytes.is_empty()))
+        if self.failed.is_none() {
+            match ready!(Pin::new(&mut self.tls).poll_fill_buf(cx)) {
+                Ok(bytes) => return Poll::Ready(Ok(!bytes.is_empty())),
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        // What was decrypted before the fault comes first.
+        if !self.received().is_empty() {
+            return Poll::Ready(Ok(true));
+        }
+        Poll::Ready(self.failed.take().map_or(Ok(false), Err))
     }
 
     /// What has come and was not consumed, in place: at most one TLS record of it.
@@ -133,7 +180,7 @@ impl Wire {
     /// a socket closed over unread bytes would take the last lines back from the peer's kernel.
     pub(super) async fn close(mut self) -> io::Result<()> {
         while !self.is_idle() {
-            poll_fn(|cx| self.poll_send(cx)).await?;
+            poll_fn(|cx| self.poll_send(cx)).await;
         }
         self.tls.shutdown().await?;
         while poll_fn(|cx| self.poll_receive(cx)).await? {

@@ -1,7 +1,9 @@
 //! The audit trail: everything refused or withdrawn is one line of the log, and no word of a peer can
 //! make it two.
 
-use crate::support::{Broker, PolicyFolder, audit_in, publish};
+use std::io::{Read, Write};
+
+use crate::support::{Broker, DEADLINE, DISCONNECT, End, PolicyFolder, audit_in, publish, told};
 
 const RULES: &str = r##"
 [[rule]]
@@ -65,4 +67,63 @@ fn a_topic_cannot_forge_a_line_for_people_either() {
     assert!(line.contains(r#"\" code=none "#), "{line}");
     assert!(line.ends_with("code=publish_denied"), "{line}");
     assert!(!broker.log().all().join("\n").contains('\u{1b}'));
+}
+
+/// Each one is counted; how long the log becomes is not for strangers to decide.
+#[test]
+fn what_strangers_do_again_and_again_is_counted_and_told_in_one_line() {
+    const KNOCKS: u64 = 300;
+    let mut broker = Broker::with(&["--log-format", "json"]);
+    for _ in 0..KNOCKS {
+        let mut tcp = broker.tcp();
+        tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+        tcp.write_all(b"\0\0\0\0\0").unwrap();
+        // With an alert, or a reset: closed in any case.
+        let _ = tcp.read_to_end(&mut Vec::new());
+    }
+    let log = broker.terminate().err;
+    let (written, counted) = told(&log, "tls_refused");
+    assert_eq!(written + counted, KNOCKS);
+    // Twenty a minute; a slow machine may see a second and a third one begin.
+    assert!(
+        written <= 100 && log.len() < 150,
+        "{written} of {}",
+        log.len()
+    );
+    let trail = audit_in(&log);
+    let summary = trail.iter().find(|line| line.get("repeated").is_some());
+    let summary = summary.expect("there is one");
+    assert_eq!(summary["address"], "127.0.0.1");
+    assert_eq!(summary["level"], "INFO");
+}
+
+#[test]
+fn what_an_identity_does_again_and_again_is_counted_over_all_its_connections() {
+    const ROUNDS: u64 = 60;
+    let folder = PolicyFolder::with_rules(RULES);
+    let mut broker = Broker::with_rules(&folder, &[]);
+    for _ in 0..ROUNDS {
+        let mut client = broker.deaf_client("sensor-7");
+        client.send(&publish("elsewhere", "1"));
+        client.expect("error");
+        client.send(DISCONNECT);
+        let (_, end) = client.rest();
+        assert_eq!(end, End::CloseNotify);
+    }
+    // Another one's first is written, whatever came before it.
+    let mut other = broker.deaf_client("sensor-8");
+    other.send(&publish("elsewhere", "1"));
+    broker.audit("publish_denied", "sensor-8");
+    drop(other);
+    let log = broker.terminate().err;
+    let (written, counted) = told(&log, "publish_denied");
+    assert_eq!(written + counted, ROUNDS + 1);
+    assert!(written <= 41, "{written}");
+    for what in ["authenticated", "closed"] {
+        let of_it = |line: &&String| line.contains(&format!(r#""message":"{what}"#));
+        let lines = log.iter().filter(of_it).count();
+        assert!(lines <= 45, "{what}: {lines}");
+        let more = format!(r#""message":"{what}: more in the last minute""#);
+        assert!(log.iter().any(|line| line.contains(&more)), "{what}");
+    }
 }

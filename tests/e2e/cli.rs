@@ -160,7 +160,7 @@ fn serve_names_the_file_at_fault_and_the_remedy() {
             cert,
             &encrypted,
             &encrypted,
-            &["holds no private key", "not encrypted"],
+            &["is encrypted", "openssl pkey"],
         ),
         (&ca, cert, &broken_key, &broken_key, &["cannot use"]),
         (
@@ -234,6 +234,72 @@ fn serve_refuses_a_key_that_everyone_can_read_unless_told_otherwise() {
     );
     let flags = ["pub", "-t", "a", "-m", "1", "--allow-loose-key-permissions"];
     assert_eq!(run(broker.cli("loose", &flags)).code, Some(0));
+}
+
+#[test]
+fn files_that_anyone_could_change_are_refused() {
+    let certificates = Arc::new(Certificates::new());
+    let server = certificates.files("server");
+    let crl = certificates.revoke(&[]);
+    let keys = certificates.folder().join("keys.json");
+    fs::write(&keys, "{}").unwrap();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // That others may read the key does not say that they may write it.
+    let flags = [
+        "--crl",
+        crl.to_str().unwrap(),
+        "--allow-loose-key-permissions",
+    ];
+    let signed = [
+        "--token-issuer",
+        "a",
+        "--token-audience",
+        "b",
+        "--token-keys",
+    ];
+    for path in [
+        &certificates.ca(),
+        &server.certificate,
+        &server.key,
+        &crl,
+        &keys,
+    ] {
+        mode(path, 0o646);
+        let mut command = serve(&certificates);
+        command.args(flags).args(signed).arg(&keys);
+        let remedy = format!("chmod o-w {}", path.display());
+        check_usage(&run(command), &[name_of(path), "0646", &remedy]);
+        mode(path, 0o600);
+    }
+    // A client is told the same of whom it is to trust.
+    let broker = Broker::with_certificates(&certificates, &[]);
+    mode(&certificates.ca(), 0o666);
+    let refused = run(broker.cli("a", &["pub", "-t", "a", "-m", "1"]));
+    check_usage(&refused, &["ca.crt", "chmod o-w"]);
+}
+
+#[test]
+fn the_ready_file_follows_no_link() {
+    let certificates = Certificates::new();
+    let folder = tempfile::tempdir().unwrap();
+    let precious = folder.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    let ready = folder.path().join("ready");
+    for planted in ["ready", "ready.new", ".ready.new"] {
+        std::os::unix::fs::symlink(&precious, folder.path().join(planted)).unwrap();
+    }
+    let mut command = serve(&certificates);
+    command
+        .args(["--listen", "127.0.0.1:0", "--ready-file"])
+        .arg(&ready);
+    let mut process = Process::spawn(command);
+    process.err.wait_for("listening");
+    process.signal(Signal::TERM);
+    assert_eq!(process.wait().code, Some(0));
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    assert!(fs::symlink_metadata(&ready).is_err());
 }
 
 #[test]
@@ -482,7 +548,9 @@ fn a_chain_with_an_intermediate_works_on_both_sides() {
     let refused = published("of-the-other-ca");
     assert_eq!(refused.code, Some(1));
     assert!(
-        refused.err_text().contains("is it from the server's CA"),
+        refused
+            .err_text()
+            .contains("not from a CA that the server trusts"),
         "{}",
         refused.err_text()
     );

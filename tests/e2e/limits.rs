@@ -2,12 +2,14 @@
 
 use std::{
     io::{ErrorKind, Read},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use crate::support::{
-    Broker, DISCONNECT, End, PolicyFolder, WITNESS_RULE, Witness, list_of, publish, publish_ref,
-    subscribe,
+    Broker, Certificates, Client, DISCONNECT, End, PolicyFolder, WITNESS_RULE, Witness, list_of,
+    publish, publish_ref, serve, subscribe,
 };
 
 #[test]
@@ -242,4 +244,55 @@ fn an_address_that_knocks_too_often_is_not_listened_to() {
         .collect();
     assert_eq!(told.len(), 1, "{trail:#?}");
     assert_eq!(told[0]["address"], "127.0.0.1");
+}
+
+/// A broker that listens on these.
+fn listening(addresses: [String; 2], flags: &[&str]) -> Broker {
+    let certificates = Arc::new(Certificates::new());
+    let mut command = serve(&certificates);
+    for address in addresses {
+        command.args(["--listen", &address]);
+    }
+    command.args(flags);
+    Broker::launch(command, &certificates)
+}
+
+fn greeted_at(broker: &Broker, address: SocketAddr) {
+    let tls = broker.certificates.tls("a");
+    Client::dial(address, &tls).unwrap().take_greeting();
+}
+
+#[test]
+fn a_host_has_one_address_on_whatever_listener_it_comes_to() {
+    let flags = ["--max-connections-per-address", "1"];
+    let broker = listening(["127.0.0.1:0", "[::]:0"].map(String::from), &flags);
+    let ready = broker.ready_file().unwrap();
+    let both: SocketAddr = ready.lines().nth(1).unwrap().parse().unwrap();
+    let dial = |name: &str, address| Client::dial(address, &broker.certificates.tls(name)).unwrap();
+    let mut first = dial("a", broker.address);
+    first.take_greeting();
+    let mut second = dial("b", (Ipv4Addr::LOCALHOST, both.port()).into());
+    let refused = second.expect("connection_refused");
+    assert_eq!(refused.text_of("code"), "too_many_connections_from_address");
+    let logged = broker.log().wait_for("too_many_connections_from_address");
+    let address = format!("address={}", second.local_address());
+    assert!(logged.contains(&address), "{address} in {logged}");
+    // IPv6 is another address.
+    greeted_at(&broker, (Ipv6Addr::LOCALHOST, both.port()).into());
+}
+
+#[test]
+fn both_families_can_have_a_listener_of_their_own_at_one_port() {
+    for reversed in [false, true] {
+        let probe = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+        let port = probe.local_addr().unwrap().port();
+        drop(probe);
+        let mut addresses = [format!("0.0.0.0:{port}"), format!("[::]:{port}")];
+        if reversed {
+            addresses.reverse();
+        }
+        let broker = listening(addresses, &[]);
+        greeted_at(&broker, (Ipv4Addr::LOCALHOST, port).into());
+        greeted_at(&broker, (Ipv6Addr::LOCALHOST, port).into());
+    }
 }

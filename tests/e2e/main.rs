@@ -13,15 +13,23 @@
     clippy::disallowed_types,
     reason = "the deadlines are for other processes, which follow the real clock"
 )]
+#![allow(
+    clippy::print_stderr,
+    reason = "a test that fails shows the broker's log"
+)]
 
 mod support;
 
 mod access;
 mod audit;
+mod authorities;
 mod cli;
+mod cli_pub_sub;
+mod cli_settings;
 mod clock;
 mod delivery;
 mod dev;
+mod endings;
 mod hostile;
 mod limits;
 mod presence;

@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use crate::support::{Broker, Process, run, tool};
+use crate::support::{Broker, PolicyFolder, Process, publish_ref, run, tool};
 
-#[test]
-fn python_client_of_the_readme_works_as_printed() {
+/// The one block of Python in the README.
+fn program() -> String {
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
     let text = fs::read_to_string(readme).unwrap();
+    assert!(text.contains(r#"It prints `alice says "no SDK needed"`"#));
     let blocks: Vec<&str> = text
         .split("```python\n")
         .skip(1)
@@ -16,19 +17,26 @@ fn python_client_of_the_readme_works_as_printed() {
     let [program] = blocks[..] else {
         panic!("the README has {} blocks of Python, not one", blocks.len());
     };
-    assert!(text.contains("It prints `alice says no SDK needed`"));
+    program.to_owned()
+}
 
-    // Asked for signs of life all the while, which it has to answer to stay.
-    let broker = Broker::with(&["--ping-interval", "300ms"]);
+fn start(broker: &Broker) -> Process {
     broker.certificates.client("alice");
     let mut command = tool("python3", "python3");
     command
-        .args(["-u", "-c", program])
+        .args(["-u", "-c", &program()])
         .args(["localhost", &broker.address.port().to_string()])
         .arg(broker.certificates.folder());
-    let mut python = Process::spawn(command);
+    Process::spawn(command)
+}
+
+#[test]
+fn python_client_of_the_readme_works_as_printed() {
+    // Asked for signs of life all the while, which it has to answer to stay.
+    let broker = Broker::with(&["--ping-interval", "300ms"]);
+    let mut python = start(&broker);
     python.out.wait_until("its own message", |lines| {
-        (lines == ["alice says no SDK needed"]).then_some(())
+        (lines == [r#"alice says "no SDK needed""#]).then_some(())
     });
 
     // Longer than who is silent may stay; the observer is asked as often, and answers too.
@@ -50,8 +58,44 @@ fn python_client_of_the_readme_works_as_printed() {
     );
     assert_eq!(
         python.out.wait_count(2)[1],
-        "bob says good tidings",
+        r#"bob says "good tidings""#,
         "what others publish"
     );
     assert!(python.is_running());
+}
+
+#[test]
+fn it_prints_payloads_that_json_libraries_stumble_over() {
+    let broker = Broker::start();
+    let mut python = start(&broker);
+    python.out.wait_count(1);
+    let mut bob = broker.deaf_client("bob");
+    let digits = "7".repeat(5000);
+    for payload in [r#""\ud800""#, &digits, "1e400"] {
+        bob.send(&publish_ref("hello/world", payload, "1"));
+        bob.expect("published");
+    }
+    let lines = python.out.wait_count(4);
+    assert_eq!(lines[1], r#"bob says "\ud800""#);
+    assert_eq!(&lines[2..], ["bob says Infinity"; 2]);
+    assert!(python.is_running());
+}
+
+#[test]
+fn it_says_why_it_was_refused() {
+    let folder = PolicyFolder::with_rules("[[rule]]\nidentity = [\"bob\"]\n");
+    let broker = Broker::with_rules(&folder, &[]);
+    let outcome = start(&broker).wait();
+    assert_eq!(outcome.code, Some(1));
+    let last = outcome.err.last().unwrap();
+    assert!(
+        last.starts_with("connection_refused: identity_denied: "),
+        "{last}"
+    );
+
+    let folder =
+        PolicyFolder::with_rules("[[rule]]\nidentity = [\"alice\"]\nsubscribe = [\"hello/#\"]\n");
+    let broker = Broker::with_rules(&folder, &[]);
+    let python = start(&broker);
+    python.err.wait_for("refused: publish_denied ");
 }

@@ -774,3 +774,93 @@ fn a_peer_that_closes_its_half_is_gone() {
         "{text:?}"
     );
 }
+
+/// Bytes of an `error`, whatever it answers.
+const ERROR_BYTES_MAX: usize = 2 * 1024;
+
+/// A token that was pasted into the wrong place is not to be found in the log.
+#[test]
+fn no_line_is_repeated_in_its_answer_or_in_the_log() {
+    const SECRET: &str = "tdg_0123456789abcdef";
+    let broker = Broker::with(&["--log", "debug"]);
+    let witness = Witness::start(&broker);
+    let mut clumsy = broker.deaf_client("clumsy");
+    let turned = "\u{202e}".repeat(300_000);
+    let content = |content: &str| line("request_authentication", content);
+    let lines = [
+        SECRET.to_owned(),
+        format!("\"{SECRET}\""),
+        format!("[\"{SECRET}\"]"),
+        format!("\"{SECRET}{}\"", "x".repeat(1_000_000)),
+        format!("\"{turned}{SECRET}\""),
+        format!("{{\"{SECRET}\":1,\"{SECRET}\":2}}"),
+        format!("{{\"{turned}\":1,\"{turned}\":2}}"),
+        format!(r#"{{"event":"{SECRET}","id":"__"}}"#),
+        format!(r#"{{"event":"{turned}","id":"__"}}"#),
+        format!(r#"{{"event":["{SECRET}"],"id":"__"}}"#),
+        format!(r#"{{"event":"ping","id":"{SECRET}"}}"#),
+        format!(r#"{{"event":"ping","id":"__","timestamp":"{SECRET}"}}"#),
+        format!(r#"{{"event":"ping","id":"__","content":"{SECRET}"}}"#),
+        format!(r#"{{"event":"ping","id":"__","content":{{"ref":["{SECRET}"]}}}}"#),
+        content(&format!(r#"{{"token":"{SECRET}","token":"{SECRET}"}}"#)),
+        content(&format!(
+            r#"{{"token":"{SECRET}","{SECRET}":1,"{SECRET}":2}}"#
+        )),
+        content(&format!(r#"{{"token":["{SECRET}"]}}"#)),
+        content(&format!(r#"{{"token":"{SECRET}"#)),
+        subscribe(&format!("{SECRET}#")),
+        publish(&format!("{SECRET}/+"), "1"),
+        publish(&format!("$SYS/{}", "\u{300}".repeat(250)), "1"),
+    ];
+    for line in &lines {
+        clumsy.send(line);
+        let error = clumsy.expect("error");
+        assert!(error.text.len() <= ERROR_BYTES_MAX, "{}", error.text.len());
+        assert!(!error.text_of("reason").contains("tdg_"), "{}", error.text);
+    }
+    let told = broker.log().wait_until("all refusals", |log| {
+        let refused = log.iter().filter(|line| line.contains("refused a line"));
+        (refused.clone().count() == lines.len()).then(|| refused.cloned().collect::<Vec<_>>())
+    });
+    for line in told.iter().chain(&broker.log().all()) {
+        // The audit trail has a refused topic whole: 512 bytes, which escapes make longer.
+        assert!(line.len() <= 4 * 1024, "{}: {line:.300}", line.len());
+        assert!(!line.contains("tdg_"), "{line}");
+    }
+    witness.finish();
+}
+
+/// Many libraries write `null` for what is not there.
+#[test]
+fn null_stands_for_what_is_left_out() {
+    let broker = Broker::start();
+    let mut client = broker.greeted("nobody");
+    let all = r#"{"ref":null,"presence":null,"token":null}"#;
+    client.send(&format!(
+        r#"{{"event":"request_authentication","id":"__","timestamp":null,"content":{all}}}"#
+    ));
+    assert!(
+        !client
+            .expect("authentication_accepted")
+            .text
+            .contains("ref")
+    );
+    client.send(&line("ping", "null"));
+    client.expect("pong");
+    client.send(&line(
+        "subscribe",
+        r#"{"topic":"a","ref":null,"group":null,"from":null}"#,
+    ));
+    client.expect("subscribed");
+    client.send(&line(
+        "publish",
+        r#"{"topic":"a","payload":null,"ref":null,"retain":null}"#,
+    ));
+    assert_eq!(client.expect("message").raw_payload(), "null");
+    // What is needed is not there, or is no string.
+    client.send(&line("publish", "null"));
+    check_error(&client.next(), "missing_field", Some("publish"), None);
+    client.send(r#"{"event":"ping","id":null}"#);
+    check_error(&client.next(), "invalid_field", Some("ping"), None);
+    assert_eq!(list_of(&client.fence()), [""; 0]);
+}

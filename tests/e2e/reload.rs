@@ -1,4 +1,5 @@
-//! Taking changed files while clients are here: whole or not at all, and nobody else notices.
+//! Taking changed files while clients are here: each group whole or not at all, and nobody else
+//! notices.
 
 use std::{
     fs,
@@ -129,7 +130,7 @@ fn whom_the_rules_hide_or_show_goes_and_comes_for_the_others() {
 }
 
 #[test]
-fn a_fault_in_any_file_keeps_everything_as_it_was() {
+fn a_fault_in_a_file_keeps_what_it_said_before() {
     let folder = PolicyFolder::with_rules(&rules(WIDE));
     folder.put("tokens.toml", "version = 1\n");
     let certificates = Arc::new(Certificates::new());
@@ -172,15 +173,16 @@ fn a_fault_in_any_file_keeps_everything_as_it_was() {
     ];
     for (file, breaks) in breaks {
         breaks();
-        // What is right beside what is wrong is not taken either.
-        if file != "access.toml" {
-            folder.put("access.toml", rules(NARROW));
-        }
         let told = broker.reload();
         assert_eq!(told["event"], "reload_refused", "{told}");
         assert_eq!(told["level"], "ERROR");
         let reason = told["reason"].as_str().unwrap();
         assert!(reason.contains(file) && !reason.contains('\n'), "{reason}");
+        let kept = match file {
+            "access.toml" => "--access",
+            _ => "--ca, --crl",
+        };
+        assert_eq!(told["kept"], kept);
         alice.send(&publish_ref("a/y", "1", "r"));
         alice.expect("published");
         fs::write(certificates.crl(), &good_crl).unwrap();
@@ -191,6 +193,56 @@ fn a_fault_in_any_file_keeps_everything_as_it_was() {
         bob.expect("subscribed");
     }
     assert_eq!(broker.reload()["event"], "reloaded");
+}
+
+#[test]
+fn a_fault_in_one_group_keeps_no_other_from_being_tightened() {
+    let folder = PolicyFolder::with_rules(&rules(WIDE));
+    let certificates = Arc::new(Certificates::new());
+    let crl = certificates.revoke(&[]).to_str().unwrap().to_owned();
+    let access = folder.argument("access.toml");
+    let broker = Broker::with_certificates(
+        &certificates,
+        &["--log-format", "json", "--access", &access, "--crl", &crl],
+    );
+    let refused = |number: usize| {
+        broker.log().wait_until("a refusal", |lines| {
+            let reloads = reloads_in(lines).into_iter();
+            let mut refused = reloads.filter(|line| line["event"] == "reload_refused");
+            refused.nth(number)
+        })
+    };
+    let mut alice = broker.deaf_client("alice");
+    let mut bob = broker.deaf_client("bob");
+    // The rules are broken, as is the pair of the broker's own; a revocation is not.
+    folder.put("access.toml", "[[rule]");
+    fs::copy(
+        certificates.client("bob").certificate,
+        certificates.files("server").certificate,
+    )
+    .unwrap();
+    certificates.revoke(&["bob"]);
+    let told = broker.reload();
+    assert_eq!(
+        (&told["event"], &told["changed"]),
+        (&"reloaded".into(), &crl.as_str().into())
+    );
+    assert_eq!(bob.last_line().text_of("code"), "certificate_revoked");
+    assert_eq!(
+        [refused(0), refused(1)].map(|line| line["kept"].clone()),
+        ["--cert, --key", "--access"]
+    );
+    alice.send(&publish_ref("a/y", "1", "r"));
+    alice.expect("published");
+
+    // The list is broken; what the rules take away is taken.
+    fs::write(&crl, "garbage").unwrap();
+    folder.put("access.toml", rules(NARROW));
+    let told = broker.reload();
+    assert_eq!(told["event"], "reloaded");
+    assert_eq!(refused(3)["kept"], "--ca, --crl");
+    alice.send(&publish_ref("a/y", "2", "r"));
+    assert_eq!(alice.expect("error").text_of("code"), "publish_denied");
 }
 
 #[test]
@@ -223,6 +275,31 @@ fn rules_that_anyone_could_change_are_not_taken() {
     let reason = told["reason"].as_str().unwrap();
     assert!(reason.contains("chmod o-w"), "{reason}");
     broker.client("bob");
+}
+
+#[test]
+fn lists_and_authorities_that_anyone_could_change_are_not_taken() {
+    let certificates = Arc::new(Certificates::new());
+    let crl = certificates.revoke(&[]);
+    let flags = ["--log-format", "json", "--crl", crl.to_str().unwrap()];
+    let broker = Broker::with_certificates(&certificates, &flags);
+    let mut alice = broker.deaf_client("alice");
+    certificates.revoke(&["alice"]);
+    for (path, mode) in [(crl, 0o646), (certificates.ca(), 0o666)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let told = broker.reload();
+        assert_eq!(
+            (&told["event"], &told["kept"]),
+            (&"reload_refused".into(), &"--ca, --crl".into())
+        );
+        let reason = told["reason"].as_str().unwrap();
+        let remedy = format!("chmod o-w {}", path.display());
+        assert!(reason.contains(&remedy), "{reason}");
+        assert!(alice.fence().is_empty());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    broker.reload();
+    assert_eq!(alice.last_line().text_of("code"), "certificate_revoked");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Certificates that are revoked, that end, or that were never good: at the door and inside.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -350,7 +351,7 @@ fn an_authority_that_ends_takes_those_with_it_that_it_vouched_for() {
     .concat();
     let folder = PolicyFolder::new();
     folder.put("ca.crt", both);
-    std::fs::rename(folder.path("ca.crt"), certificates.ca()).unwrap();
+    fs::rename(folder.path("ca.crt"), certificates.ca()).unwrap();
     broker.reload();
     // Its own certificate says that it is good for a year.
     let files = certificates.files("bob");
@@ -364,6 +365,143 @@ fn an_authority_that_ends_takes_those_with_it_that_it_vouched_for() {
     assert!(Utc::now() >= brief.not_after);
     assert!(alice.fence().is_empty());
     assert!(matches!(refused(&broker, "bob"), End::Alert(_)));
+}
+
+/// So long from now.
+fn for_seconds(seconds: i64) -> Validity {
+    Validity {
+        not_after: Utc::now() + TimeDelta::seconds(seconds),
+        ..Validity::default()
+    }
+}
+
+/// A client of an authority that is not the one of `certificates`.
+fn client_of(certificates: &Certificates, authority: &Authority, name: &str) {
+    let issued = authority.issue(&CertificateRequest::client(name)).unwrap();
+    issued.write(&certificates.files(name)).unwrap();
+}
+
+/// Nothing looks at the files here but SIGHUP.
+#[test]
+fn the_only_authority_is_trusted_until_it_ends_whatever_else_happens() {
+    let certificates = Arc::new(Certificates::new());
+    let folder = PolicyFolder::with_rules("[[rule]]\nidentity = [\"*\"]\npublish = [\"a\"]\n");
+    let valid = for_seconds(4);
+    let authority = Authority::generate_root("brief", 0, valid).unwrap();
+    folder.put("ca.crt", authority.certificate_pem());
+    for name in ["alice", "bob"] {
+        client_of(&certificates, &authority, name);
+    }
+    let server = certificates.files("server");
+    let mut command = tidings();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+        .args(["--ca", &folder.argument("ca.crt")])
+        .args(["--cert", &text(server.certificate)])
+        .args(["--key", &text(server.key)])
+        .args(["--access", &folder.argument("access.toml")])
+        .args(["--reload-interval", "0s"]);
+    let broker = Broker::launch(command, &certificates);
+    let mut alice = broker.client("alice");
+    assert_eq!(alice.last_line().text_of("code"), "permission_withdrawn");
+    assert!(Utc::now() >= valid.not_after);
+    let closed = broker.audit("permission_withdrawn", "alice");
+    assert_eq!(
+        closed["reason"],
+        "the certificate is from a CA that has expired"
+    );
+    let stays_out = || assert!(matches!(refused(&broker, "bob"), End::Alert(_)));
+    stays_out();
+    let refusal = broker
+        .log()
+        .wait_until("the refusal", |lines| tls_refusals_in(lines).pop());
+    assert_eq!(refusal["reason"], closed["reason"]);
+
+    folder.put("access.toml", "[[rule]]\nidentity = [\"carol\"]\n");
+    let told = broker.reload();
+    assert_eq!(
+        (&told["event"], &told["changed"]),
+        (&"reloaded".into(), &folder.argument("access.toml").into())
+    );
+    // The same again and more of it: no fault, and no way in.
+    folder.put("ca.crt", authority.certificate_pem().repeat(2));
+    assert_eq!(broker.reload()["event"], "reloaded");
+    stays_out();
+    let good = fs::read(certificates.ca()).unwrap();
+    folder.put("ca.crt", good);
+    assert_eq!(broker.reload()["event"], "reloaded");
+    broker.client("carol");
+}
+
+#[test]
+fn a_revocation_is_taken_though_the_certificate_of_the_server_has_ended() {
+    let certificates = Arc::new(Certificates::new());
+    let valid = for_seconds(3);
+    let server = CertificateRequest {
+        valid,
+        ..Certificates::server_request()
+    };
+    for file in [
+        certificates.files("server").certificate,
+        certificates.files("server").key,
+    ] {
+        fs::remove_file(file).unwrap();
+    }
+    certificates.issue("server", &server);
+    let clock = CertificateRequest {
+        valid,
+        ..CertificateRequest::client("clock")
+    };
+    certificates.issue("clock", &clock);
+    let broker = broker_with_crl(&certificates);
+    let (mut alice, mut clock) = (broker.deaf_client("alice"), broker.deaf_client("clock"));
+    assert_eq!(clock.last_line().text_of("code"), "certificate_expired");
+    // The server's own has the same end.
+    assert!(broker.dial("bob").is_err());
+    certificates.revoke(&["alice"]);
+    let told = broker.reload();
+    assert_eq!(
+        (&told["event"], &told["revoked"]),
+        (&"reloaded".into(), &1.into())
+    );
+    assert_eq!(alice.last_line().text_of("code"), "certificate_revoked");
+}
+
+#[test]
+fn a_list_that_has_run_out_keeps_out_no_newer_list_of_another_authority() {
+    let certificates = Arc::new(Certificates::new());
+    let other = Authority::generate("other").unwrap();
+    client_of(&certificates, &other, "bob");
+    client_of(&certificates, &other, "carol");
+    let folder = PolicyFolder::new();
+    let cas = [
+        certificates.authority.certificate_pem(),
+        other.certificate_pem(),
+    ]
+    .concat();
+    fs::write(certificates.ca(), cas).unwrap();
+    let put = |revoked: &[Files]| {
+        let list = crl_of(revoked, TimeDelta::days(1));
+        folder.put("other.crl", other.sign_crl(&list).unwrap());
+    };
+    put(&[]);
+    let of_other = folder.argument("other.crl");
+    let brief = text(certificates.write_crl(&crl_of(&[], TimeDelta::seconds(3))));
+    let flags = ["--log-format", "json", "--crl", &brief, "--crl", &of_other];
+    let broker = Broker::with_certificates(&certificates, &flags);
+    let [mut alice, mut bob, mut carol] =
+        ["alice", "bob", "carol"].map(|name| broker.deaf_client(name));
+    while broker.dial("dave").unwrap().try_next().is_ok() {}
+
+    put(&[certificates.files("bob")]);
+    assert_eq!(broker.reload()["event"], "reloaded");
+    assert_eq!(bob.last_line().text_of("code"), "certificate_revoked");
+    // Who is here stays; newcomers that need the list stay out.
+    assert!(alice.fence().is_empty() && carol.fence().is_empty());
+    assert!(matches!(refused(&broker, "dave"), End::Alert(_)));
+    // Another list that has ended is none to take.
+    certificates.write_crl(&crl_of(&[], TimeDelta::seconds(-1)));
+    assert_eq!(broker.reload()["event"], "reload_refused");
 }
 
 #[test]

@@ -453,3 +453,22 @@ fn where_no_tokens_are_configured_they_are_ignored() {
     assert_eq!(list_of(&[alice.next()]), ["authentication_accepted"]);
     witness.finish();
 }
+
+#[test]
+fn a_certificate_without_its_token_uses_up_nothing_of_its_owners() {
+    let folder = PolicyFolder::new();
+    let token = new_token(&folder, "owner", &[]);
+    let tokens = folder.argument("tokens.toml");
+    let broker = Broker::with(&["--tokens", &tokens, "--max-errors-per-minute", "5"]);
+    for _ in 0..20 {
+        let mut thief = broker.greeted("owner");
+        for _ in 0..2 {
+            thief.send("no JSON");
+            thief.expect("error");
+        }
+    }
+    let mut owner = client_with(&broker, "owner", &token);
+    owner.send("a slip");
+    owner.expect("error");
+    assert_eq!(list_of(&owner.fence()), [""; 0]);
+}

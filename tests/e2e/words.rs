@@ -194,10 +194,7 @@ fn an_encrypted_key_is_told_so_with_the_command_that_decrypts_it() {
     let curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
     genpkey(&key, &curve);
     certify(certificates, &key);
-    let expected = format!(
-        "is encrypted, and nobody is there to type its password: decrypt it, as with `(umask 077; openssl pkey -in {}",
-        key.display()
-    );
+    let expected = "is encrypted, and nobody is there to type its password: decrypt it with `openssl pkey -in ";
     let password = ["-aes256", "-passout", "pass:a"];
     for form in [&["pkey"][..], &["ec"]] {
         genpkey(&key, &curve);
@@ -215,7 +212,7 @@ fn an_encrypted_key_is_told_so_with_the_command_that_decrypts_it() {
 
         let outcome = run(broker.cli("made", &["pub", "-t", "a", "-m", "1"]));
         assert_eq!(outcome.code, Some(64), "{outcome:#?}");
-        assert!(outcome.err_text().contains(&expected), "{outcome:#?}");
+        assert!(outcome.err_text().contains(expected), "{outcome:#?}");
         let mut server = serve(certificates);
         server
             .env("TIDINGS_LISTEN", "127.0.0.1:0")

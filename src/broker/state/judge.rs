@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{Batch, Client, State};
+use super::{Batch, Client, State, Told};
 use crate::{
     protocol::{ClientId, CloseReason},
     security::{
@@ -44,19 +44,19 @@ impl State {
             clients: self.clients.len(),
             ..Judged::default()
         };
-        let outboxes = self.clients.values().map(Client::outbox);
-        batch.effects.summoned.extend(outboxes);
-        if Arc::ptr_eq(&access, &self.access) {
-            return judged;
+        if !Arc::ptr_eq(&access, &self.access) {
+            self.access = access;
+            // The table may be the same, but who may have what is not: what was routed by the last
+            // generation is to be routed anew.
+            batch.routes_changed = true;
+            let mut clients: Vec<ClientId> = self.clients.keys().copied().collect();
+            clients.sort_unstable();
+            for client_id in clients {
+                self.judge_client(client_id, &mut judged, batch);
+            }
         }
-        self.access = access;
-        // The table may be the same, but who may have what is not: what was routed by the last
-        // generation is to be routed anew.
-        batch.routes_changed = true;
-        let mut clients: Vec<ClientId> = self.clients.keys().copied().collect();
-        clients.sort_unstable();
-        for client_id in clients {
-            self.judge_client(client_id, &mut judged, batch);
+        for client in self.clients.values() {
+            batch.effects.outgoing.tell(client.outbox(), Told::Recheck);
         }
         judged
     }
@@ -75,8 +75,8 @@ impl State {
                 None => permissions,
             },
             Err(denial) => {
-                let closed = (client.outbox(), CloseReason::PermissionWithdrawn);
-                batch.effects.closed.push(closed);
+                let closed = Told::Close(CloseReason::PermissionWithdrawn);
+                batch.effects.outgoing.tell(client.outbox(), closed);
                 judged
                     .withdrawn
                     .push(client.withdrawn(client_id, None, denial));
@@ -114,13 +114,15 @@ impl State {
             ended.extend(denial.clone().map(|denial| (filter.clone(), denial)));
             denial.is_none()
         });
+        ended.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (filter, denial) in ended {
             self.routes.remove(&filter, client_id);
-            let told = (client.outbox(), filter.clone());
-            batch.effects.withdrawn.push(told);
-            judged
-                .withdrawn
-                .push(client.withdrawn(client_id, Some(filter), denial));
+            self.tell(client_id, Told::SubscriptionClosed(filter.clone()), batch);
+            if let Some(client) = self.clients.get(&client_id) {
+                judged
+                    .withdrawn
+                    .push(client.withdrawn(client_id, Some(filter), denial));
+            }
         }
     }
 
@@ -136,6 +138,7 @@ impl State {
             (false, true) => self.appear(client_id, batch),
             (true, false) => {
                 let identity = client.identity.clone();
+                self.stop_hearing(client_id, batch);
                 let reason = CloseReason::PermissionWithdrawn;
                 self.disappear(client_id, &identity, reason, batch);
             }

@@ -17,8 +17,11 @@ use tokio::sync::{
 
 use super::*;
 use crate::{
-    broker::OutboxLimits,
-    protocol::{Frame, ServerEvent, ServerId, server_event::ServerLine},
+    broker::{Interrupt, OutboxLimits},
+    protocol::{
+        Frame, ServerEvent, ServerId,
+        server_event::{ClientEntry, Reference, ServerLine, encode},
+    },
     topic::Topic,
 };
 
@@ -61,9 +64,15 @@ fn filter(text: &str) -> TopicFilter {
     TopicFilter::parse(text).unwrap()
 }
 
-fn welcome() -> Frame {
-    b"welcome\n".to_vec().into()
+/// An answer that the registry is given to pass on: any line that can be told from others.
+fn answer(text: &str) -> Frame {
+    let pong = ServerEvent::Pong(Reference {
+        reference: Some(text.into()),
+    });
+    encode(&pong, &ServerId::fresh(), at(0))
 }
+
+const WELCOME: &str = "welcome";
 
 fn outbox() -> Arc<Outbox> {
     Arc::new(Outbox::new(OutboxLimits {
@@ -154,14 +163,6 @@ struct World {
     batches: usize,
     /// The table in force.
     table: Arc<RoutingTable>,
-    /// The lists that the last batch brings about.
-    lists: Vec<ClientList>,
-    /// The outboxes that the last batch welcomes.
-    welcomed: Vec<Arc<Outbox>>,
-    /// The subscriptions that the last batch ends.
-    withdrawn: Vec<(Arc<Outbox>, TopicFilter)>,
-    /// The outboxes that it summons.
-    summoned: Vec<Arc<Outbox>>,
 }
 
 impl World {
@@ -178,10 +179,6 @@ impl World {
             queue,
             batches: 0,
             table: Arc::default(),
-            lists: Vec::new(),
-            welcomed: Vec::new(),
-            withdrawn: Vec::new(),
-            summoned: Vec::new(),
         }
     }
 
@@ -194,8 +191,8 @@ impl World {
         }
     }
 
-    /// As the actor does it, in its order. Gives back the answers unsent.
-    fn apply(&mut self, commands: Vec<Command>) -> Vec<Answer> {
+    /// As the actor does it, in its order. Gives back the replies unsent.
+    fn apply(&mut self, commands: Vec<Command>) -> Vec<Reply> {
         let now = at(self.batches);
         self.batches += 1;
         let effects = self.state.apply(commands, now);
@@ -206,23 +203,12 @@ impl World {
             assert_eq!(table.generation(), self.table.generation() + 1);
             self.table = table;
         }
-        for (outbox, reason) in effects.closed {
-            outbox.close(reason);
-        }
-        self.welcomed = effects
-            .welcomes
-            .into_iter()
-            .map(|(outbox, _)| outbox)
-            .collect();
-        effects.presence.tell(ServerId::fresh(), now);
-        self.withdrawn = effects.withdrawn;
-        self.summoned = effects.summoned;
-        self.lists = effects.lists;
-        effects.answers
+        effects.outgoing.carry_out(ServerId::fresh(), now);
+        effects.replies
     }
 
-    fn apply_and_answer(&mut self, commands: Vec<Command>) {
-        self.apply(commands).into_iter().for_each(Answer::send);
+    fn apply_and_reply(&mut self, commands: Vec<Command>) {
+        self.apply(commands).into_iter().for_each(Reply::send);
     }
 
     /// The departures that were reported.
@@ -240,82 +226,108 @@ impl World {
     fn admit(&mut self, who: u8, from: u8) -> Result<Admitted, Refusal> {
         let (reply, mut answer) = oneshot::channel();
         let candidate = self.candidate(identity(who), address(from), outbox());
-        self.apply_and_answer(vec![Command::Admit { candidate, reply }]);
+        self.apply_and_reply(vec![Command::Admit { candidate, reply }]);
         answer.try_recv().unwrap()
     }
 
     fn session(&mut self, who: u8) -> Admitted {
         let admitted = self.admit(who, 1).unwrap();
         let (reply, _) = oneshot::channel();
-        self.apply_and_answer(vec![Command::Authenticate {
+        self.apply_and_reply(vec![Command::Authenticate {
             client_id: admitted.client_id,
             presence: true,
             narrowing: None,
-            welcome: welcome(),
+            welcome: answer(WELCOME),
             reply,
         }]);
         admitted
     }
 
     fn subscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), Refusal> {
-        let (reply, mut answer) = oneshot::channel();
-        let filter = filter(text);
-        self.apply_and_answer(vec![Command::Subscribe {
+        let (reply, mut result) = oneshot::channel();
+        self.apply_and_reply(vec![Command::Subscribe {
             client_id,
-            filter,
+            filter: filter(text),
+            answer: answer("subscribed"),
             reply,
         }]);
-        answer.try_recv().unwrap()
+        result.try_recv().unwrap()
     }
 
     fn unsubscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), Refusal> {
-        let (reply, mut answer) = oneshot::channel();
-        let filter = filter(text);
-        self.apply_and_answer(vec![Command::Unsubscribe {
+        let (reply, mut result) = oneshot::channel();
+        self.apply_and_reply(vec![Command::Unsubscribe {
             client_id,
-            filter,
+            filter: filter(text),
+            answer: answer("unsubscribed"),
             reply,
         }]);
-        answer.try_recv().unwrap()
+        result.try_recv().unwrap()
     }
 }
 
-/// Presence as a client reads it: which event, about whom, and why.
-type News = (&'static str, ClientId, Identity, Option<String>);
+/// A client in a list of them.
+type Entry = (ClientId, Identity, Timestamp);
+
+/// What a client is told, as it reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Heard {
+    Answer(String),
+    Came(ClientId, Identity),
+    Went(ClientId, Identity, String),
+    SubscriptionClosed(String),
+    Clients(Vec<Entry>),
+    /// It is to look again at what lets it be here. Comes before all else.
+    Recheck,
+}
+
+impl Heard {
+    fn answer(text: impl Into<String>) -> Self {
+        Self::Answer(text.into())
+    }
+
+    fn of(line: &[u8]) -> Self {
+        let identity = |text: &str| Identity::parse(text).unwrap();
+        match ServerLine::parse(line).unwrap().event.unwrap() {
+            ServerEvent::Pong(told) => Self::answer(told.reference.unwrap()),
+            ServerEvent::ClientAuthenticated(told) => {
+                Self::Came(told.client_id, identity(&told.identity))
+            }
+            ServerEvent::ClientDisconnected(told) => Self::Went(
+                told.client_id,
+                identity(&told.identity),
+                told.reason.into_owned(),
+            ),
+            ServerEvent::SubscriptionClosed(told) => {
+                Self::SubscriptionClosed(told.topic.into_owned())
+            }
+            ServerEvent::Clients(told) => {
+                let entry = |entry: &ClientEntry<'_>| {
+                    let since: DateTime<chrono::Utc> = entry.since.parse().unwrap();
+                    (entry.client_id, identity(&entry.identity), since.into())
+                };
+                Self::Clients(told.clients.iter().map(entry).collect())
+            }
+            other => panic!("the registry says no such thing: {other:?}"),
+        }
+    }
+}
 
 /// Takes what was told to a client.
-fn heard(outbox: &Outbox) -> Vec<News> {
+fn heard(outbox: &Outbox) -> Vec<Heard> {
+    let mut heard = Vec::new();
     let mut frames: Vec<Frame> = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
-    let _: Poll<_> = outbox.poll_take(&mut cx, &mut frames);
+    let mut take = || outbox.poll_take(&mut cx, &mut frames);
+    if take() == Poll::Ready(Err(Interrupt::Summoned)) {
+        heard.push(Heard::Recheck);
+        let _: Poll<_> = take();
+    }
     let lines = frames
         .iter()
         .flat_map(|frame| frame.as_ref().split_inclusive(|b| *b == b'\n'));
-    lines
-        .map(|line| {
-            let line = line.strip_suffix(b"\n").unwrap();
-            let event = ServerLine::parse(line).unwrap().event.unwrap();
-            let name = event.name();
-            match event {
-                ServerEvent::ClientAuthenticated(told) => (
-                    name,
-                    told.client_id,
-                    Identity::parse(&told.identity).unwrap(),
-                    None,
-                ),
-                ServerEvent::ClientDisconnected(told) => {
-                    let identity = Identity::parse(&told.identity).unwrap();
-                    (
-                        name,
-                        told.client_id,
-                        identity,
-                        Some(told.reason.into_owned()),
-                    )
-                }
-                other => panic!("not presence: {other:?}"),
-            }
-        })
-        .collect()
+    heard.extend(lines.map(|line| Heard::of(line.strip_suffix(b"\n").unwrap())));
+    heard
 }
 
 mod model {
@@ -345,7 +357,9 @@ mod model {
             who: Index,
             filter: &'static str,
         },
-        ListClients,
+        ListClients {
+            who: Index,
+        },
         Judge {
             rules: Rules,
         },
@@ -372,7 +386,7 @@ mod model {
             20 => (who(), select(FILTERS)).prop_map(|(who, filter)| Step::Subscribe { who, filter }),
             10 => (who(), select(FILTERS))
                 .prop_map(|(who, filter)| Step::Unsubscribe { who, filter }),
-            4 => Just(Step::ListClients),
+            6 => who().prop_map(|who| Step::ListClients { who }),
             4 => select(Rules::ALL).prop_map(|rules| Step::Judge { rules }),
             12 => (who(), select(REASONS)).prop_map(|(who, reason)| Step::Depart { who, reason }),
             2 => any::<u8>().prop_map(|number| Step::DepartUnknown { number }),
@@ -403,6 +417,8 @@ mod model {
         address: SocketAddr,
         outbox: Arc<Outbox>,
         closed: bool,
+        /// In this batch, in order.
+        told: Vec<Heard>,
         /// Once the answer has come, and until it is reported.
         departure: Option<Departure>,
         session: Option<Session>,
@@ -414,15 +430,32 @@ mod model {
         filters: BTreeSet<&'static str>,
         /// Whether the others see it, and it sees them.
         shown: bool,
-        /// How many presence events of this batch were before it.
-        hears_from: usize,
+    }
+
+    impl Member {
+        fn tell(&mut self, heard: Heard) {
+            if !self.closed {
+                self.told.push(heard);
+            }
+        }
+
+        /// Also where it is closed already.
+        fn recheck(&mut self) {
+            if self.told.first() != Some(&Heard::Recheck) {
+                self.told.insert(0, Heard::Recheck);
+            }
+        }
+
+        fn close(&mut self, reason: CloseReason) {
+            self.closed = true;
+            if reason.forfeits_queued() {
+                self.told.retain(|heard| *heard == Heard::Recheck);
+            }
+        }
     }
 
     /// A subscription that a client loses; `None` for its place.
     type Lost = (ClientId, Option<TopicFilter>);
-
-    /// A client in the roster.
-    type Entry = (ClientId, Identity, Timestamp);
 
     /// An answer as it is expected, and where it will come.
     enum Expected {
@@ -430,7 +463,7 @@ mod model {
         AdmittedAndLeft(ClientId),
         Refused(oneshot::Receiver<Result<Admitted, Refusal>>, Code),
         RefusedAndLeft,
-        Authenticated(oneshot::Receiver<()>),
+        Done(oneshot::Receiver<()>),
         Subscription(oneshot::Receiver<Result<(), Refusal>>, Result<(), Code>),
         Judged(oneshot::Receiver<Judged>, usize, Vec<Lost>),
     }
@@ -445,15 +478,9 @@ mod model {
         // Of the batch in hand.
         commands: Vec<Command>,
         expected: Vec<Expected>,
-        /// Who waits for a list, where it goes, and whom alone it shows.
-        lists: Vec<(oneshot::Receiver<()>, Arc<Outbox>, Option<Entry>)>,
-        withdrawn: Vec<(Arc<Outbox>, TopicFilter)>,
-        summoned: Vec<Arc<Outbox>>,
-        newcomers: Vec<Arc<Outbox>>,
-        news: Vec<News>,
         routes_change: bool,
-        /// Outboxes of who went in it.
-        gone: Vec<Arc<Outbox>>,
+        /// Who went in it.
+        gone: Vec<Member>,
         /// Departures in the queue after it.
         left_behind: Vec<(ClientId, CloseReason)>,
         /// Tables of earlier batches, with what they route.
@@ -471,11 +498,6 @@ mod model {
                 members: BTreeMap::new(),
                 commands: Vec::new(),
                 expected: Vec::new(),
-                lists: Vec::new(),
-                withdrawn: Vec::new(),
-                summoned: Vec::new(),
-                newcomers: Vec::new(),
-                news: Vec::new(),
                 routes_change: false,
                 gone: Vec::new(),
                 left_behind: Vec::new(),
@@ -510,7 +532,7 @@ mod model {
             let state = &self.world.state;
             assert!(state.clients.is_empty());
             assert!(state.by_identity.is_empty());
-            assert!(state.by_address.is_empty());
+            assert!(state.by_network.is_empty());
             assert!(state.roster.is_empty());
             assert!(state.audience.is_empty());
             for topic in TOPICS {
@@ -547,7 +569,11 @@ mod model {
                         self.unsubscribe(client_id, filter);
                     }
                 }
-                Step::ListClients => self.list_clients(),
+                Step::ListClients { ref who } => {
+                    if let Some(client_id) = self.pick(who, |_| true) {
+                        self.list_clients(client_id);
+                    }
+                }
                 Step::Judge { rules } => self.judge(rules),
                 Step::Depart { ref who, reason } => {
                     if let Some(client_id) = self.pick(who, |_| true) {
@@ -567,7 +593,7 @@ mod model {
                     self.commands.push(Command::Drain);
                     self.draining = true;
                     for member in self.members.values_mut() {
-                        member.closed = true;
+                        member.close(CloseReason::ServerShuttingDown);
                     }
                 }
             }
@@ -626,6 +652,7 @@ mod model {
                 address: from,
                 outbox,
                 closed: false,
+                told: Vec::new(),
                 departure: None,
                 session: None,
             };
@@ -637,41 +664,50 @@ mod model {
         }
 
         fn authenticate(&mut self, client_id: ClientId, presence: bool) {
-            let (reply, answer) = oneshot::channel();
+            let (reply, received) = oneshot::channel();
             self.commands.push(Command::Authenticate {
                 client_id,
                 presence,
                 narrowing: None,
-                welcome: welcome(),
+                welcome: answer(WELCOME),
                 reply,
             });
-            self.expected.push(Expected::Authenticated(answer));
+            self.expected.push(Expected::Done(received));
             let member = self.members.get_mut(&client_id).unwrap();
-            self.newcomers.push(Arc::clone(&member.outbox));
+            member.tell(Heard::answer(WELCOME));
             let shown = self.rules.show(&member.identity);
-            if shown {
-                self.news.push((
-                    "client_authenticated",
-                    client_id,
-                    member.identity.clone(),
-                    None,
-                ));
-            }
             member.session = Some(Session {
                 since: at(self.world.batches),
                 presence,
                 shown,
                 filters: BTreeSet::new(),
-                hears_from: self.news.len(),
             });
+            let came = Heard::Came(client_id, member.identity.clone());
+            if shown {
+                self.announce(client_id, &came);
+            }
+        }
+
+        /// Tells all but one who see others.
+        fn announce(&mut self, subject: ClientId, news: &Heard) {
+            if !self.limits.presence {
+                return;
+            }
+            for (client_id, member) in &mut self.members {
+                let listens = |session: &Session| session.presence && session.shown;
+                if *client_id != subject && member.session.as_ref().is_some_and(listens) {
+                    member.tell(news.clone());
+                }
+            }
         }
 
         fn subscribe(&mut self, client_id: ClientId, text: &'static str) {
-            let (reply, answer) = oneshot::channel();
-            let filter = filter(text);
+            let (reply, received) = oneshot::channel();
+            let subscribed = format!("subscribed {text}");
             self.commands.push(Command::Subscribe {
                 client_id,
-                filter,
+                filter: filter(text),
+                answer: answer(&subscribed),
                 reply,
             });
             let limit = self.limits.subscriptions_per_client;
@@ -690,18 +726,23 @@ mod model {
                     Ok(())
                 }
             };
-            self.expected.push(Expected::Subscription(answer, result));
+            if result.is_ok() {
+                member.tell(Heard::Answer(subscribed));
+            }
+            self.expected.push(Expected::Subscription(received, result));
         }
 
         fn unsubscribe(&mut self, client_id: ClientId, text: &'static str) {
-            let (reply, answer) = oneshot::channel();
-            let filter = filter(text);
+            let (reply, received) = oneshot::channel();
+            let unsubscribed = format!("unsubscribed {text}");
             self.commands.push(Command::Unsubscribe {
                 client_id,
-                filter,
+                filter: filter(text),
+                answer: answer(&unsubscribed),
                 reply,
             });
-            let result = match &mut self.members.get_mut(&client_id).unwrap().session {
+            let member = self.members.get_mut(&client_id).unwrap();
+            let result = match &mut member.session {
                 None => Err(Code::InternalError),
                 Some(session) => {
                     let held = session.filters.remove(text);
@@ -709,23 +750,27 @@ mod model {
                     held.then_some(()).ok_or(Code::NotSubscribed)
                 }
             };
-            self.expected.push(Expected::Subscription(answer, result));
+            if result.is_ok() {
+                member.tell(Heard::Answer(unsubscribed));
+            }
+            self.expected.push(Expected::Subscription(received, result));
         }
 
-        fn list_clients(&mut self) {
-            let Some((client_id, member)) = self.members.last_key_value() else {
-                return;
-            };
-            let (reply, answer) = oneshot::channel();
+        fn list_clients(&mut self, client_id: ClientId) {
+            let (reply, received) = oneshot::channel();
             self.commands.push(Command::ListClients {
-                client_id: *client_id,
+                client_id,
                 reference: None,
                 reply,
             });
+            let everyone = self.roster();
+            let member = self.members.get_mut(&client_id).unwrap();
             let is_alone = !self.rules.show(&member.identity);
             let alone = member.session.as_ref().filter(|_| is_alone);
-            let alone = alone.map(|session| (*client_id, member.identity.clone(), session.since));
-            self.lists.push((answer, Arc::clone(&member.outbox), alone));
+            let alone =
+                alone.map(|session| vec![(client_id, member.identity.clone(), session.since)]);
+            member.tell(Heard::Clients(alone.unwrap_or(everyone)));
+            self.expected.push(Expected::Done(received));
         }
 
         /// Those who are here are held to other rules.
@@ -738,56 +783,47 @@ mod model {
             // They say who subscribes; who may have it is for the rules in force to say.
             self.kept.clear();
             let mut lost = Vec::new();
-            for (client_id, member) in &mut self.members {
-                self.summoned.push(Arc::clone(&member.outbox));
-                let who = &member.identity;
-                if !rules.admit(who) {
-                    lost.push((*client_id, None));
-                    member.closed = true;
-                    continue;
-                }
-                let Some(session) = &mut member.session else {
-                    continue;
-                };
-                for text in session
-                    .filters
-                    .extract_if(.., |text| !rules.allow(who, text))
-                {
-                    lost.push((*client_id, Some(filter(text))));
-                    let told = (Arc::clone(&member.outbox), filter(text));
-                    self.withdrawn.push(told);
-                }
-                let was_shown = std::mem::replace(&mut session.shown, rules.show(who));
-                let (event, reason) = match (was_shown, session.shown) {
-                    (false, true) => ("client_authenticated", None),
-                    (true, false) => (
-                        "client_disconnected",
-                        Some("permission_withdrawn".to_owned()),
-                    ),
-                    _ => continue,
-                };
-                self.news.push((event, *client_id, who.clone(), reason));
-                session.hears_from = self.news.len();
+            let ids: Vec<ClientId> = self.members.keys().copied().collect();
+            for client_id in &ids {
+                self.judge_one(*client_id, &mut lost);
             }
-            let clients = self.members.len();
-            self.expected.push(Expected::Judged(answer, clients, lost));
+            for member in self.members.values_mut() {
+                member.recheck();
+            }
+            self.expected
+                .push(Expected::Judged(answer, ids.len(), lost));
         }
 
-        /// Whoever asked is told of the roster as it is after the batch.
-        fn check_lists(&mut self) {
-            let lists = std::mem::take(&mut self.world.lists);
-            let asked = std::mem::take(&mut self.lists);
-            assert_eq!(lists.len(), asked.len());
-            for (list, (mut received, outbox, alone)) in lists.into_iter().zip(asked) {
-                assert!(Arc::ptr_eq(&list.outbox, &outbox));
-                let entry = |(id, member): (&ClientId, &crate::broker::presence::Member)| {
-                    (*id, member.identity.clone(), member.since)
-                };
-                let told: Vec<_> = list.roster.iter().flatten().map(entry).collect();
-                assert_eq!(told, alone.map_or_else(|| self.roster(), |own| vec![own]));
-                assert!(matches!(received.try_recv(), Err(TryRecvError::Empty)));
-                list.reply.send(()).unwrap();
-                assert_eq!(received.try_recv(), Ok(()));
+        fn judge_one(&mut self, client_id: ClientId, lost: &mut Vec<Lost>) {
+            let rules = self.rules;
+            let member = self.members.get_mut(&client_id).unwrap();
+            let who = member.identity.clone();
+            if !rules.admit(&who) {
+                lost.push((client_id, None));
+                member.close(CloseReason::PermissionWithdrawn);
+                return;
+            }
+            let Some(session) = &mut member.session else {
+                return;
+            };
+            let is_lost = |text: &&str| !rules.allow(&who, text);
+            let ended: Vec<_> = session
+                .filters
+                .extract_if(.., |text| is_lost(&&**text))
+                .collect();
+            let was_shown = std::mem::replace(&mut session.shown, rules.show(&who));
+            let is_shown = session.shown;
+            for text in ended {
+                lost.push((client_id, Some(filter(text))));
+                member.tell(Heard::SubscriptionClosed(text.to_owned()));
+            }
+            match (was_shown, is_shown) {
+                (false, true) => self.announce(client_id, &Heard::Came(client_id, who)),
+                (true, false) => {
+                    let word = "permission_withdrawn".to_owned();
+                    self.announce(client_id, &Heard::Went(client_id, who, word));
+                }
+                _ => {}
             }
         }
 
@@ -801,27 +837,28 @@ mod model {
 
         fn depart(&mut self, client_id: ClientId, reason: CloseReason) {
             self.commands.push(Command::Depart { client_id, reason });
-            let Some(member) = self.members.remove(&client_id) else {
+            let Some(mut member) = self.members.remove(&client_id) else {
                 return;
             };
-            if let Some(session) = member.session {
-                let word = Some(reason.code().as_str().to_owned());
+            // Whatever it was told before this batch was taken.
+            assert!(heard(&member.outbox).is_empty());
+            member.close(reason);
+            if let Some(session) = &member.session {
+                let word = reason.code().as_str().to_owned();
                 if session.shown {
-                    self.news
-                        .push(("client_disconnected", client_id, member.identity, word));
+                    let went = Heard::Went(client_id, member.identity.clone(), word);
+                    self.announce(client_id, &went);
                 }
                 self.routes_change |= !session.filters.is_empty();
             }
-            // Whatever it was told before this batch was taken; of this batch it hears nothing.
-            assert!(heard(&member.outbox).is_empty());
-            self.gone.push(member.outbox);
+            self.gone.push(member);
         }
 
         /// Applies the batch, and holds every answer against what was expected, in order.
         fn carry_out(&mut self) {
             let generation = self.world.table.generation();
             let commands = std::mem::take(&mut self.commands);
-            let answers = self.world.apply(commands);
+            let replies = self.world.apply(commands);
             let changed = self.world.table.generation() != generation;
             assert_eq!(
                 changed,
@@ -829,31 +866,13 @@ mod model {
                 "a table is published when it changed"
             );
             let expected = std::mem::take(&mut self.expected);
-            assert_eq!(answers.len(), expected.len());
-            self.check_lists();
-            let names = |told: Vec<(Arc<Outbox>, TopicFilter)>| {
-                sorted(
-                    told.into_iter()
-                        .map(|(o, filter)| (Arc::as_ptr(&o), filter))
-                        .collect(),
-                )
-            };
-            let told = std::mem::take(&mut self.world.withdrawn);
-            assert_eq!(names(told), names(std::mem::take(&mut self.withdrawn)));
-            let names = |told: Vec<Arc<Outbox>>| sorted(told.iter().map(Arc::as_ptr).collect());
-            let summoned = std::mem::take(&mut self.world.summoned);
-            assert_eq!(names(summoned), names(std::mem::take(&mut self.summoned)));
-            let newcomers: Vec<_> = std::mem::take(&mut self.newcomers);
-            assert_eq!(newcomers.len(), self.world.welcomed.len());
-            for (newcomer, welcomed) in newcomers.iter().zip(&self.world.welcomed) {
-                assert!(Arc::ptr_eq(newcomer, welcomed), "each is welcomed, once");
-            }
+            assert_eq!(replies.len(), expected.len());
             let mut left = Vec::new();
-            for (answer, expected) in answers.into_iter().zip(expected) {
+            for (reply, expected) in replies.into_iter().zip(expected) {
                 match expected {
                     Expected::Admitted(mut received, client_id) => {
                         assert!(matches!(received.try_recv(), Err(TryRecvError::Empty)));
-                        answer.send();
+                        reply.send();
                         let admitted = received.try_recv().unwrap().unwrap();
                         assert_eq!(admitted.client_id, client_id);
                         if let Some(member) = self.members.get_mut(&client_id) {
@@ -861,26 +880,26 @@ mod model {
                         }
                     }
                     Expected::AdmittedAndLeft(client_id) => {
-                        assert!(matches!(answer, Answer::Admit(_, Ok(_))));
-                        answer.send();
+                        assert!(matches!(reply, Reply::Admit(_, Ok(_))));
+                        reply.send();
                         left.push((client_id, CloseReason::ConnectionLost));
                     }
                     Expected::Refused(mut received, code) => {
                         assert!(matches!(received.try_recv(), Err(TryRecvError::Empty)));
-                        answer.send();
+                        reply.send();
                         assert_eq!(received.try_recv().unwrap().unwrap_err().code(), code);
                     }
                     Expected::RefusedAndLeft => {
-                        assert!(matches!(answer, Answer::Admit(_, Err(_))));
-                        answer.send();
+                        assert!(matches!(reply, Reply::Admit(_, Err(_))));
+                        reply.send();
                     }
-                    Expected::Authenticated(mut received) => {
+                    Expected::Done(mut received) => {
                         assert_eq!(received.try_recv(), Err(TryRecvError::Empty));
-                        answer.send();
+                        reply.send();
                         assert_eq!(received.try_recv(), Ok(()));
                     }
                     Expected::Judged(mut received, clients, lost) => {
-                        answer.send();
+                        reply.send();
                         let judged = received.try_recv().unwrap();
                         assert_eq!(judged.clients, clients);
                         let withdrawn = judged.withdrawn.into_iter();
@@ -889,7 +908,7 @@ mod model {
                     }
                     Expected::Subscription(mut received, result) => {
                         assert_eq!(received.try_recv(), Err(TryRecvError::Empty));
-                        answer.send();
+                        reply.send();
                         assert_eq!(
                             received
                                 .try_recv()
@@ -907,33 +926,18 @@ mod model {
         }
 
         fn check(&mut self) {
-            self.check_presence();
+            self.check_told();
             self.check_counts();
             self.check_routes();
         }
 
-        fn check_presence(&mut self) {
-            let news = std::mem::take(&mut self.news);
-            for outbox in self.gone.drain(..) {
-                assert!(heard(&outbox).is_empty(), "who has gone hears of nobody");
+        /// Each client is told what it is to be told, and in this order.
+        fn check_told(&mut self) {
+            for gone in self.gone.drain(..) {
+                assert_eq!(heard(&gone.outbox), gone.told);
             }
-            for (client_id, member) in &mut self.members {
-                let told = heard(&member.outbox);
-                assert!(
-                    told.iter().all(|(_, about, ..)| about != client_id),
-                    "nobody hears of itself"
-                );
-                let listens = self.limits.presence && !member.closed;
-                let expected: &[News] = match &member.session {
-                    Some(session) if listens && session.presence && session.shown => {
-                        &news[session.hears_from..]
-                    }
-                    _ => &[],
-                };
-                assert_eq!(told, expected);
-                if let Some(session) = &mut member.session {
-                    session.hears_from = 0;
-                }
+            for member in self.members.values_mut() {
+                assert_eq!(heard(&member.outbox), std::mem::take(&mut member.told));
             }
         }
 
@@ -941,13 +945,13 @@ mod model {
             let state = &self.world.state;
             let ids: BTreeSet<_> = state.clients.keys().copied().collect();
             assert!(ids.iter().eq(self.members.keys()));
-            let (mut identities, mut addresses) = (HashMap::new(), HashMap::new());
+            let (mut identities, mut networks) = (HashMap::new(), HashMap::new());
             for member in self.members.values() {
                 *identities.entry(member.identity.clone()).or_default() += 1;
-                *addresses.entry(member.address.ip()).or_default() += 1;
+                *networks.entry(member.address.ip().into()).or_default() += 1;
             }
             assert_eq!(state.by_identity, identities);
-            assert_eq!(state.by_address, addresses);
+            assert_eq!(state.by_network, networks);
             let roster: Vec<_> = state
                 .roster
                 .iter()
@@ -1061,13 +1065,11 @@ fn the_same_rules_again_summon_everyone_and_change_nothing() {
     let generation = world.table.generation();
     let (reply, mut answer) = oneshot::channel();
     let access = Arc::clone(&world.state.access);
-    world.apply_and_answer(vec![Command::Judge { access, reply }]);
+    world.apply_and_reply(vec![Command::Judge { access, reply }]);
     assert_eq!(answer.try_recv().unwrap().clients, 1);
     assert_eq!(world.table.generation(), generation);
-    let [summoned] = world.summoned.as_slice() else {
-        panic!("one: {:?}", world.summoned);
-    };
-    assert!(Arc::ptr_eq(summoned, client.peer.outbox()));
+    let told = heard(client.peer.outbox());
+    assert_eq!(told, [Heard::Recheck, Heard::answer(WELCOME)]);
 }
 
 #[test]
@@ -1107,9 +1109,29 @@ fn every_limit_has_its_code_and_frees_what_departs() {
         drop(first);
         let reason = CloseReason::ConnectionLost;
         assert_eq!(world.reported(), [(client_id, reason)]);
-        world.apply_and_answer(vec![Command::Depart { client_id, reason }]);
+        world.apply_and_reply(vec![Command::Depart { client_id, reason }]);
         world.admit(who, from).unwrap();
     }
+}
+
+#[test]
+fn an_ipv6_network_counts_as_one_address() {
+    let mut world = World::new(Limits {
+        connections_per_address: 1,
+        ..NO_LIMITS
+    });
+    let mut admit = |address: &str| {
+        let (reply, answer) = oneshot::channel();
+        let candidate = world.candidate(identity(1), address.parse().unwrap(), outbox());
+        world.apply_and_reply(vec![Command::Admit { candidate, reply }]);
+        let admitted = answer.blocking_recv().unwrap();
+        admitted.map_err(|refusal| refusal.code())
+    };
+    let first = admit("[2001:db8::1]:1");
+    let same = admit("[2001:db8::ffff:2]:1");
+    let other = admit("[2001:db8:0:1::1]:1");
+    assert!(first.is_ok() && other.is_ok());
+    assert_eq!(same.unwrap_err(), Code::TooManyConnectionsFromAddress);
 }
 
 #[test]
@@ -1157,7 +1179,7 @@ fn who_comes_in_a_batch_hears_what_follows_in_it() {
     for (who, outbox) in (1..).zip(&outboxes) {
         let (reply, mut answer) = oneshot::channel();
         let candidate = world.candidate(identity(who), address(1), Arc::clone(outbox));
-        world.apply_and_answer(vec![Command::Admit { candidate, reply }]);
+        world.apply_and_reply(vec![Command::Admit { candidate, reply }]);
         let admitted = answer.try_recv().unwrap().unwrap();
         ids.push(admitted.client_id);
         departures.push(admitted.departure);
@@ -1168,12 +1190,12 @@ fn who_comes_in_a_batch_hears_what_follows_in_it() {
             client_id,
             presence: true,
             narrowing: None,
-            welcome: welcome(),
+            welcome: answer(WELCOME),
             reply,
         }
     };
     let reason = CloseReason::KeepaliveTimeout;
-    world.apply_and_answer(vec![
+    world.apply_and_reply(vec![
         authenticate(ids[0]),
         authenticate(ids[1]),
         Command::Depart {
@@ -1182,19 +1204,48 @@ fn who_comes_in_a_batch_hears_what_follows_in_it() {
         },
         authenticate(ids[2]),
     ]);
-    let came = |number: u8| {
-        let id = ids[usize::from(number) - 1];
-        ("client_authenticated", id, identity(number), None)
+    let id = |number: u8| ids[usize::from(number) - 1];
+    let came = |number| Heard::Came(id(number), identity(number));
+    let went = Heard::Went(ids[0], identity(1), reason.code().as_str().to_owned());
+    let welcome = || Heard::answer(WELCOME);
+    assert_eq!(heard(&outboxes[0]), [welcome(), came(2)]);
+    assert_eq!(heard(&outboxes[1]), [welcome(), went, came(3)]);
+    assert_eq!(heard(&outboxes[2]), [welcome()]);
+}
+
+/// A client that ignored the end of a subscription that it does not have yet would believe in it for
+/// ever.
+#[test]
+fn a_subscription_ends_after_it_began_though_both_come_in_one_batch() {
+    let mut world = World::new(NO_LIMITS);
+    let client = world.session(1);
+    let outbox = client.peer.outbox();
+    assert_eq!(heard(outbox), [Heard::answer(WELCOME)]);
+    let (reply, mut subscribed) = oneshot::channel();
+    let subscribe = Command::Subscribe {
+        client_id: client.client_id,
+        filter: filter("b"),
+        answer: answer("subscribed b"),
+        reply,
     };
-    let went = (
-        "client_disconnected",
-        ids[0],
-        identity(1),
-        Some("keepalive_timeout".to_owned()),
+    let (reply, _) = oneshot::channel();
+    let access = Rules::BelowA.parse();
+    world.apply_and_reply(vec![subscribe, Command::Judge { access, reply }]);
+    assert_eq!(
+        subscribed
+            .try_recv()
+            .unwrap()
+            .map_err(|refusal| refusal.code()),
+        Ok(())
     );
-    assert!(heard(&outboxes[0]).is_empty());
-    assert_eq!(heard(&outboxes[1]), [went, came(3)]);
-    assert!(heard(&outboxes[2]).is_empty());
+    assert_eq!(
+        heard(outbox),
+        [
+            Heard::Recheck,
+            Heard::answer("subscribed b"),
+            Heard::SubscriptionClosed("b".to_owned()),
+        ]
+    );
 }
 
 #[test]
@@ -1230,10 +1281,10 @@ fn an_admission_that_nobody_waits_for_departs_at_once() {
     let mut world = World::new(NO_LIMITS);
     let (reply, answer) = oneshot::channel();
     let candidate = world.candidate(identity(1), address(1), outbox());
-    let answers = world.apply(vec![Command::Admit { candidate, reply }]);
+    let replies = world.apply(vec![Command::Admit { candidate, reply }]);
     assert!(world.reported().is_empty());
     drop(answer);
-    answers.into_iter().for_each(Answer::send);
+    replies.into_iter().for_each(Reply::send);
     let [departed] = world.reported().try_into().unwrap();
     assert_eq!(departed.1, CloseReason::ConnectionLost);
     assert!(world.state.clients.contains_key(&departed.0));

@@ -128,6 +128,34 @@ fn a_closed_filter_is_told_and_the_others_go_on() {
 }
 
 #[test]
+fn an_end_that_overtakes_the_beginning_is_an_end() {
+    let mut talk = Talk::default();
+    let (mut queue, mut answer) = talk.ask(&["a"], 8);
+    let asked = talk.said();
+    talk.close("a");
+    talk.hear("subscribed", &asked[0]["content"]);
+    let error = answer.try_recv().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Rejected(fault) if fault.code == "permission_withdrawn"));
+    assert_eq!(told(&mut queue), ["end"]);
+}
+
+#[test]
+fn an_end_that_overtakes_a_renewal_ends_that_filter_alone() {
+    let mut talk = Talk::default();
+    let mut queue = talk.subscribe(&["b", "c"], 8);
+    talk.reconnect();
+    let asked = talk.said();
+    talk.close("b");
+    for line in &asked {
+        talk.hear("subscribed", &line["content"]);
+    }
+    talk.publish("b");
+    talk.publish("c");
+    let expected = ["closed b permission_withdrawn", "Reconnected", "c"];
+    assert_eq!(told(&mut queue), expected);
+}
+
+#[test]
 fn a_closed_filter_is_not_renewed() {
     let mut talk = Talk::default();
     let mut queue = talk.subscribe(&["a", "b"], 8);

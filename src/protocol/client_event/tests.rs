@@ -535,7 +535,7 @@ mod members {
                 );
                 assert_refused(&topic, Code::InvalidField, Some(name), Some("r"));
             }
-            for name in EventName::ALL {
+            for name in EventName::ALL.iter().filter(|_| value != "null") {
                 let members = members_needed(*name);
                 let reference = format!(
                     r#"{{"event":"{name}","id":"__","content":{{{members},"ref":{value}}}}}"#
@@ -549,7 +549,6 @@ mod members {
     fn content_must_be_an_object() {
         for name in EventName::ALL {
             for content in [
-                "null",
                 "true",
                 "false",
                 "0",
@@ -570,16 +569,44 @@ mod members {
     #[test]
     fn content_may_be_left_out_where_nothing_is_needed() {
         for name in EventName::ALL {
-            let line = format!(r#"{{"event":"{name}","id":"__"}}"#);
-            match name {
-                EventName::Publish | EventName::Subscribe | EventName::Unsubscribe => {
-                    assert_refused(&line, Code::MissingField, Some(name.as_str()), None);
-                }
-                _ => {
-                    assert_taken(&line);
+            for content in ["", r#","content":null"#] {
+                let line = format!(r#"{{"event":"{name}","id":"__"{content}}}"#);
+                match name {
+                    EventName::Publish | EventName::Subscribe | EventName::Unsubscribe => {
+                        assert_refused(&line, Code::MissingField, Some(name.as_str()), None);
+                    }
+                    _ => {
+                        assert_taken(&line);
+                    }
                 }
             }
         }
+    }
+
+    #[test]
+    fn null_stands_for_a_member_that_is_left_out() {
+        for name in EventName::ALL {
+            let members = members_needed(*name);
+            let line = |more: &str, content: &str| {
+                format!(r#"{{"event":"{name}","id":"__","content":{{{members}{content}}}{more}}}"#)
+            };
+            let optional = UNSUPPORTED.iter().map(|(member, _)| *member);
+            for member in optional.chain(["ref", "token", "presence"]) {
+                assert_eq!(
+                    assert_taken(&line("", &format!(r#","{member}":null"#))),
+                    assert_taken(&line("", ""))
+                );
+                // It is a member all the same.
+                let twice = line("", &format!(r#","{member}":null,"{member}":null"#));
+                assert_refused(&twice, Code::MalformedEvent, None, None);
+            }
+            assert_eq!(
+                assert_taken(&line(r#","timestamp":null"#, "")),
+                assert_taken(&line("", ""))
+            );
+        }
+        let payload = r#"{"event":"publish","id":"__","content":{"topic":"a","payload":null}}"#;
+        assert_eq!(assert_taken(payload)["content"]["payload"], "null");
     }
 
     #[test]
@@ -629,7 +656,6 @@ mod members {
                 assert_taken(&line(timestamp));
             }
             for timestamp in [
-                "null",
                 "1769860800",
                 r#""""#,
                 r#""now""#,
@@ -667,6 +693,10 @@ mod members {
                 json!({"token": null, "presence": false}),
             ),
             (
+                r#""presence":null"#,
+                json!({"token": null, "presence": true}),
+            ),
+            (
                 r#""token":"\u0000""#,
                 json!({"token": "\u{0}", "presence": true}),
             ),
@@ -674,7 +704,6 @@ mod members {
             assert_eq!(assert_taken(&line(members))["content"], content);
         }
         for member in [
-            r#""presence":null"#,
             r#""presence":0"#,
             r#""presence":"false""#,
             r#""presence":[]"#,
@@ -712,7 +741,7 @@ mod members {
         ];
         for (member, events) in members {
             for name in EventName::ALL {
-                for value in ["null", "false", "1", r#""x""#, "{}"] {
+                for value in ["false", "1", r#""x""#, "{}"] {
                     let needed = members_needed(*name);
                     let line = format!(
                         r#"{{"event":"{name}","id":"__","content":{{{needed},"{member}":{value},"ref":"r"}}}}"#
@@ -963,10 +992,9 @@ mod oracle {
 
     #[derive(Deserialize)]
     struct Authentication {
-        #[serde(default = "yes")]
-        presence: bool,
+        presence: Option<bool>,
         token: Option<String>,
-        #[serde(rename = "ref", default, deserialize_with = "there")]
+        #[serde(rename = "ref")]
         reference: Option<Reference>,
     }
 
@@ -974,45 +1002,49 @@ mod oracle {
     struct Message {
         topic: String,
         payload: Value,
-        #[serde(rename = "ref", default, deserialize_with = "there")]
+        #[serde(rename = "ref")]
         reference: Option<Reference>,
-        #[serde(rename = "retain", default, deserialize_with = "refuse")]
-        _retain: (),
-        #[serde(rename = "reply_to", default, deserialize_with = "refuse")]
-        _reply_to: (),
-        #[serde(rename = "expires_in_ms", default, deserialize_with = "refuse")]
-        _expires_in_ms: (),
-        #[serde(rename = "message_id", default, deserialize_with = "refuse")]
-        _message_id: (),
+        #[serde(rename = "retain")]
+        _retain: Option<Unsupported>,
+        #[serde(rename = "reply_to")]
+        _reply_to: Option<Unsupported>,
+        #[serde(rename = "expires_in_ms")]
+        _expires_in_ms: Option<Unsupported>,
+        #[serde(rename = "message_id")]
+        _message_id: Option<Unsupported>,
     }
 
     #[derive(Deserialize)]
     struct Subscription {
         topic: String,
-        #[serde(rename = "ref", default, deserialize_with = "there")]
+        #[serde(rename = "ref")]
         reference: Option<Reference>,
-        #[serde(rename = "group", default, deserialize_with = "refuse")]
-        _group: (),
-        #[serde(rename = "from", default, deserialize_with = "refuse")]
-        _from: (),
-        #[serde(rename = "overflow", default, deserialize_with = "refuse")]
-        _overflow: (),
+        #[serde(rename = "group")]
+        _group: Option<Unsupported>,
+        #[serde(rename = "from")]
+        _from: Option<Unsupported>,
+        #[serde(rename = "overflow")]
+        _overflow: Option<Unsupported>,
     }
 
     #[derive(Deserialize)]
     struct EndOfSubscription {
         topic: String,
-        #[serde(rename = "ref", default, deserialize_with = "there")]
+        #[serde(rename = "ref")]
         reference: Option<Reference>,
-        #[serde(rename = "group", default, deserialize_with = "refuse")]
-        _group: (),
+        #[serde(rename = "group")]
+        _group: Option<Unsupported>,
     }
 
     #[derive(Deserialize)]
     struct Nothing {
-        #[serde(rename = "ref", default, deserialize_with = "there")]
+        #[serde(rename = "ref")]
         reference: Option<Reference>,
     }
+
+    /// Nothing is one.
+    #[derive(Deserialize)]
+    enum Unsupported {}
 
     #[derive(Deserialize)]
     #[serde(try_from = "String")]
@@ -1029,21 +1061,6 @@ mod oracle {
         }
     }
 
-    const fn yes() -> bool {
-        true
-    }
-
-    /// Unlike plain `Option`, takes no `null` for "not there".
-    fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-        from: D,
-    ) -> Result<Option<T>, D::Error> {
-        T::deserialize(from).map(Some)
-    }
-
-    fn refuse<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
-        Err(de::Error::custom("not supported"))
-    }
-
     /// What the line says, as [`as_value`] has it, but for the payload, which is parsed.
     pub(super) fn judge(line: &str) -> Option<Value> {
         let mut line: Value = serde_json::from_str(line).ok()?;
@@ -1052,6 +1069,8 @@ mod oracle {
         if id != "__" && id != OWN_ID_TEXT {
             return None;
         }
+        members
+            .retain(|name, value| !value.is_null() || !matches!(&**name, "timestamp" | "content"));
         if let Some(timestamp) = members.get("timestamp") {
             chrono::DateTime::parse_from_rfc3339(timestamp.as_str()?).ok()?;
         }
@@ -1071,7 +1090,7 @@ mod oracle {
             Event::RequestAuthentication(content) => told(
                 "request_authentication",
                 content.reference,
-                json!({"token": content.token, "presence": content.presence}),
+                json!({"token": content.token, "presence": content.presence.unwrap_or(true)}),
             ),
             Event::Publish(content) => {
                 Topic::parse(content.topic.as_str()).ok()?;
@@ -1133,7 +1152,7 @@ fn quoted(text: impl Strategy<Value = String>) -> impl Strategy<Value = String> 
 
 /// Mostly what belongs there, and now and then anything.
 fn mostly(right: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
-    prop_oneof![12 => right, 1 => any_json()]
+    prop_oneof![24 => right, 1 => Just("null".to_owned()), 2 => any_json()]
 }
 
 fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = String> {
@@ -1305,7 +1324,8 @@ fn mutate(line: &mut Vec<u8>, mutation: &Mutation) {
     }
 }
 
-/// The answer to a refused line is one line, whatever stood in the refused one.
+/// The answer to a refused line is one line, and a short one, whatever stood in the refused one.
+#[track_caller]
 fn assert_can_be_told(rejected: Rejected<'_>) {
     let Rejected {
         fault,
@@ -1318,7 +1338,74 @@ fn assert_can_be_told(rejected: Rejected<'_>) {
     assert_eq!(*last, b'\n');
     assert!(!line.contains(&b'\n'));
     assert!(serde_json::from_slice::<Value>(line).is_ok());
-    assert!(line.len() < 4096, "an answer of {} bytes", line.len());
+    assert!(line.len() <= 2048, "an answer of {} bytes", line.len());
+}
+
+/// What no reason may repeat, in lines that have it in every place where something can stand.
+const SECRET: &str = "tdg_0123456789abcdef";
+
+fn any_line_with_a_secret() -> impl Strategy<Value = String> {
+    let fill = prop_oneof![
+        4 => Just(String::new()),
+        1 => any_text(),
+        // Whatever grows most when it is escaped.
+        1 => (select(&["x", "\"", "\\", "\u{7f}", "\u{300}", "\u{202e}"][..]), 0_usize..100_000)
+            .prop_map(|(part, count)| part.repeat(count)),
+    ];
+    let place = select(
+        &[
+            "?",
+            "\"?\"",
+            "[\"?\"]",
+            "{?}",
+            "{\"?\":1}",
+            "{\"?\":1,\"?\":2}",
+            "1\"?\"",
+            "\"?",
+            r#"{"event":"?","id":"__"}"#,
+            r#"{"event":"?"}"#,
+            r#"{"event":["?"],"id":"__"}"#,
+            r#"{"event":"ping","id":"?"}"#,
+            r#"{"event":"ping","id":"__","timestamp":"?"}"#,
+            r#"{"event":"ping","id":"__","content":"?"}"#,
+            r#"{"event":"ping","id":"__","content":["?"]}"#,
+            r#"{"event":"ping","id":"__","content":{"ref":"?"}}"#,
+            r#"{"event":"ping","id":"__","content":{"ref":["?"]}}"#,
+            r#"{"event":"ping","id":"__","content":{"?":1,"?":2}}"#,
+            r#"{"event":"request_authentication","id":"__","content":{"token":["?"]}}"#,
+            r#"{"event":"request_authentication","id":"__","content":{"presence":"?"}}"#,
+            r#"{"event":"request_authentication","id":"__","content":{"token":"?","token":"?"}}"#,
+            r#"{"event":"request_authentication","id":"__","content":{"token":"?"}"#,
+            r#"{"event":"publish","id":"__","content":{"topic":"?/#","payload":1}}"#,
+            r#"{"event":"publish","id":"__","content":{"topic":["?"],"payload":1}}"#,
+            r#"{"event":"publish","id":"__","content":{"topic":"?","payload":?}}"#,
+            r#"{"event":"subscribe","id":"__","content":{"topic":"?#"}}"#,
+            r#"{"event":"subscribe","id":"__","content":{"topic":"a","group":"?"}}"#,
+        ][..],
+    );
+    (place, fill.clone(), fill, any::<bool>()).prop_map(|(place, before, after, raw)| {
+        let text = format!("{before}{SECRET}{after}");
+        place.replace('?', &if raw { text } else { escaped(&text) })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// A reason says what is wrong in words of ours: it goes to the log.
+    #[test]
+    fn no_reason_repeats_what_a_line_says(
+        line in any_line_with_a_secret(),
+        mutations in vec(any_mutation(), 0..2),
+    ) {
+        let mut line = line.into_bytes();
+        mutations.iter().for_each(|mutation| mutate(&mut line, mutation));
+        if let Err(rejected) = read(&line) {
+            let reason = &rejected.fault.reason;
+            prop_assert!(!reason.contains("tdg_") && reason.len() <= 200, "{}", reason);
+            assert_can_be_told(rejected);
+        }
+    }
 }
 
 proptest! {

@@ -11,6 +11,7 @@ use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use super::coverage::{helps_to_cover, is_covered};
 use crate::{
     protocol::{Code, Fault},
+    security::inspect::quoted,
     topic::{Topic, TopicFilter},
 };
 
@@ -344,7 +345,7 @@ impl Refusal {
         };
         Denial {
             code,
-            reason: format!("{doing} {text:?} is refused: {why}").into(),
+            reason: format!("{doing} {} is refused: {why}", quoted(text)).into(),
             topic: Some((*text).into()),
             rule: match self {
                 Self::Denied(rule) => rule,

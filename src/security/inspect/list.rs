@@ -3,10 +3,7 @@ use std::{fs, path::Path};
 use chrono::{DateTime, Utc};
 
 use super::{InspectError, hex, moment};
-use crate::security::{
-    crl::{lists_in, parsed},
-    issue::RevocationReason,
-};
+use crate::security::{crl::parsed, issue::RevocationReason, pem};
 
 /// What one revocation list says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +48,11 @@ impl ListSummary {
             path: path.to_owned(),
             reason,
         };
-        lists_in(&bytes)
-            .map_err(broken)?
+        let file = pem::revocation_lists(&bytes).map_err(|fault| broken(fault.to_string()))?;
+        if file.lists.is_empty() {
+            return Err(broken("there is none in it".to_owned()));
+        }
+        file.lists
             .iter()
             .map(|der| Self::from_der(der).map_err(broken))
             .collect()

@@ -6,7 +6,7 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, RevokedCertParams, SanType, SerialNumber,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{crypto::aws_lc_rs, pki_types::CertificateDer};
 use x509_parser::{
     certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer, time::ASN1Time,
     x509::X509Name,
@@ -17,9 +17,7 @@ use super::{
     RevocationList, Serial, Validity, folder::write_pair,
 };
 use crate::security::{
-    crl::parsed,
-    fault_text::{GARBLED, pem_fault},
-    inspect::escaped,
+    crl::parsed, fault_text::GARBLED, inspect::escaped, pem, signature::is_signed_by,
 };
 
 /// A CA: a certificate that others trust, and the key to sign with in its name.
@@ -117,7 +115,7 @@ impl Authority {
     /// belong together.
     pub fn load(certificate_path: &Path, key_path: &Path) -> Result<Self, IssueError> {
         let key = load_key(key_path)?;
-        let text = fs::read_to_string(certificate_path).map_err(|reason| IssueError::Read {
+        let text = fs::read(certificate_path).map_err(|reason| IssueError::Read {
             path: certificate_path.to_owned(),
             reason,
         })?;
@@ -125,14 +123,15 @@ impl Authority {
             path: certificate_path.to_owned(),
             reason,
         };
-        let blocks = certificate_blocks(&text);
-        let first = blocks
-            .first()
-            .ok_or_else(|| unusable("there is none in it".to_owned()))?;
-        let der = CertificateDer::from_pem_slice(first.as_bytes())
-            .map_err(|fault| unusable(pem_fault(&fault).to_owned()))?;
+        let broken = |fault: pem::PemFault| unusable(fault.to_string());
+        let blocks = pem::certificate_blocks(&text).map_err(broken)?;
         let chain_pem = chain_of(&blocks).map_err(unusable)?;
-        Self::new(&der, format!("{first}\n"), chain_pem, key).map_err(|fault| match fault {
+        let first = blocks
+            .into_iter()
+            .next()
+            .ok_or_else(|| unusable("there is none in it".to_owned()))?;
+        let der = first.certificate().map_err(broken)?;
+        Self::new(&der, first.text(), chain_pem, key).map_err(|fault| match fault {
             AuthorityFault::Unusable(reason) => unusable(reason),
             AuthorityFault::Subject(authority) => IssueError::AuthoritySubject { authority },
             AuthorityFault::NotAuthority => IssueError::NotAuthority {
@@ -268,13 +267,13 @@ impl Authority {
         signature: &[u8],
     ) -> bool {
         let public_key = self.issuer.key().public_key_raw();
-        // The key is known, so whichever way of signing fits was the one.
         issuer.as_raw() == self.subject_der
-            && rustls::crypto::aws_lc_rs::default_provider()
-                .signature_verification_algorithms
-                .all
-                .iter()
-                .any(|way| way.verify_signature(public_key, content, signature).is_ok())
+            && is_signed_by(
+                public_key,
+                content,
+                signature,
+                &aws_lc_rs::default_provider(),
+            )
     }
 
     pub(super) fn der(&self) -> &CertificateDer<'static> {
@@ -410,38 +409,23 @@ fn load_key(path: &Path) -> Result<KeyPair, IssueError> {
         });
     }
     let text = fs::read(path).map_err(unreadable)?;
-    let der = PrivateKeyDer::from_pem_slice(&text)
-        .map_err(|fault| unusable(pem_fault(&fault).to_owned()))?;
+    let der = pem::private_key(&text).map_err(|fault| unusable(fault.to_string()))?;
     KeyPair::try_from(&der).map_err(|fault| unusable(fault.to_string()))
-}
-
-/// The certificates of a PEM text, each from its first dash to its last, whatever is in between.
-fn certificate_blocks(text: &str) -> Vec<&str> {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    const END: &str = "-----END CERTIFICATE-----";
-    text.match_indices(BEGIN)
-        .filter_map(|(start, _)| {
-            let length = text[start..].find(END)? + END.len();
-            Some(&text[start..start + length])
-        })
-        .collect()
 }
 
 /// Of a CA's certificates those that a peer does not have: from the first up to, but without, the
 /// root, which it trusts already. Stops where one does not vouch for the one before.
-fn chain_of(blocks: &[&str]) -> Result<String, String> {
+fn chain_of(blocks: &[pem::Block<'_>]) -> Result<String, String> {
     let mut chain = String::new();
     let mut wanted: Option<Vec<u8>> = None;
     for block in blocks {
-        let der = CertificateDer::from_pem_slice(block.as_bytes())
-            .map_err(|fault| pem_fault(&fault).to_owned())?;
+        let der = block.certificate().map_err(|fault| fault.to_string())?;
         let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| GARBLED.to_owned())?;
         let (subject, issuer) = (parsed.subject().as_raw(), parsed.issuer().as_raw());
         if subject == issuer || wanted.is_some_and(|wanted| wanted != subject) {
             break;
         }
-        chain.push_str(block);
-        chain.push('\n');
+        chain.push_str(&block.text());
         wanted = Some(issuer.to_vec());
     }
     Ok(chain)
@@ -519,7 +503,7 @@ fn random_serial() -> Result<SerialNumber, IssueError> {
 
 pub(super) fn random_bytes<const LENGTH: usize>() -> Result<[u8; LENGTH], IssueError> {
     let mut bytes = [0; LENGTH];
-    rustls::crypto::aws_lc_rs::default_provider()
+    aws_lc_rs::default_provider()
         .secure_random
         .fill(&mut bytes)
         .map_err(|_| signing("the system gives no random numbers"))?;
@@ -581,10 +565,8 @@ mod tests {
         Arc::new(roots)
     }
 
-    fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
-        CertificateDer::pem_slice_iter(pem.as_bytes())
-            .map(Result::unwrap)
-            .collect()
+    fn certificates(text: &str) -> Vec<CertificateDer<'static>> {
+        pem::certificates(text.as_bytes()).unwrap()
     }
 
     fn is_good_client(authority: &Authority, pem: &str) -> bool {

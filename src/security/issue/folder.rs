@@ -1,6 +1,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
+    net::IpAddr,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -37,6 +38,24 @@ pub struct InitReport {
     pub made: Vec<PathBuf>,
     /// The files that were there, and are as they were.
     pub left: Vec<PathBuf>,
+}
+
+/// How clients reach a development server beside `localhost`, `127.0.0.1` and `::1`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerNames {
+    /// Its names.
+    pub dns: Vec<String>,
+    /// Its addresses.
+    pub ips: Vec<IpAddr>,
+}
+
+impl ServerNames {
+    fn request(&self) -> CertificateRequest {
+        let mut request = CertificateRequest::localhost();
+        request.dns.extend(self.dns.iter().cloned());
+        request.ips.extend(&self.ips);
+        request
+    }
 }
 
 /// The files of one certificate.
@@ -86,14 +105,17 @@ impl CertificateFolder {
 
     /// Makes what development needs and is not there yet: the folder, a CA, a server certificate
     /// for this machine, the clients alice and bob, and an empty revocation list where the CA can
-    /// sign one. The certificates other than the CA's are good for `valid`.
+    /// sign one. The certificates other than the CA's are good for `valid`, and the server's is for
+    /// `names` too.
     ///
     /// # Errors
     ///
     /// When what is there does not fit together, so that adding to it would not give something
     /// that works; or when a file cannot be written. What was made until then stays, and the next
     /// call goes on from there.
-    pub fn init(&self, valid: Validity) -> Result<InitReport, IssueError> {
+    pub fn init(&self, valid: Validity, names: &ServerNames) -> Result<InitReport, IssueError> {
+        let server = names.request();
+        server.check()?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o755)
@@ -102,7 +124,7 @@ impl CertificateFolder {
         let _lock = self.lock()?;
         let mut report = InitReport::default();
 
-        let wanted = self.wanted(valid, &mut report)?;
+        let wanted = self.wanted(server, valid, &mut report)?;
         let gitignore = self.path.join(".gitignore");
         if exists(&gitignore)? {
             report.left.push(gitignore);
@@ -175,6 +197,7 @@ impl CertificateFolder {
     /// What is missing besides the CA. Looks at everything before anything is made.
     fn wanted(
         &self,
+        server: CertificateRequest,
         valid: Validity,
         report: &mut InitReport,
     ) -> Result<Vec<(&'static str, CertificateRequest)>, IssueError> {
@@ -184,7 +207,7 @@ impl CertificateFolder {
             PairState::KeyOnly => return Err(self.key_without_certificate(AUTHORITY_NAME)),
         };
         let clients = CLIENT_NAMES.map(|name| (name, CertificateRequest::client(name)));
-        let server = (SERVER_NAME, CertificateRequest::localhost());
+        let server = (SERVER_NAME, server);
         let mut wanted = Vec::new();
         if has_authority {
             self.report_left(AUTHORITY_NAME, report)?;
@@ -421,7 +444,9 @@ mod tests {
     #[test]
     fn init_makes_what_is_missing_and_overwrites_nothing() {
         let (_temporary, folder) = folder();
-        let first = folder.init(Validity::default()).unwrap();
+        let first = folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         assert!(first.left.is_empty());
         let before = contents(&folder);
         let mut made = first.made.clone();
@@ -429,14 +454,18 @@ mod tests {
         assert!(before.keys().eq(&made), "{made:?}");
         assert_eq!(made.len(), 10);
 
-        let second = folder.init(Validity::default()).unwrap();
+        let second = folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         assert!(second.made.is_empty());
         assert_eq!(second.left.len(), 10);
         assert_eq!(contents(&folder), before);
 
         fs::remove_file(folder.key("bob")).unwrap();
         fs::remove_file(folder.certificate("bob")).unwrap();
-        let third = folder.init(Validity::default()).unwrap();
+        let third = folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         assert_eq!(third.made, [folder.key("bob"), folder.certificate("bob")]);
         assert_eq!(
             contents(&folder).get(&folder.ca()),
@@ -449,7 +478,15 @@ mod tests {
         let (_temporary, folder) = folder();
         let made: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| folder.init(Validity::default()).unwrap().made.len()))
+                .map(|_| {
+                    scope.spawn(|| {
+                        folder
+                            .init(Validity::default(), &ServerNames::default())
+                            .unwrap()
+                            .made
+                            .len()
+                    })
+                })
                 .collect();
             threads
                 .into_iter()
@@ -462,7 +499,11 @@ mod tests {
     #[test]
     fn keys_are_private_and_certificates_are_not() {
         let (_temporary, folder) = folder();
-        for path in folder.init(Validity::default()).unwrap().made {
+        for path in folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap()
+            .made
+        {
             let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
             let is_key = path.extension().is_some_and(|extension| extension == "key");
             // A stricter umask may take more away from a certificate.
@@ -483,7 +524,9 @@ mod tests {
             folder.issue("carol", &request),
             Err(IssueError::NoAuthority { .. })
         ));
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let files = folder.issue("carol", &request).unwrap();
         assert_eq!(files.certificate, folder.certificate("carol"));
         let before = contents(&folder);
@@ -497,15 +540,25 @@ mod tests {
     #[test]
     fn half_a_pair_is_told_and_left_alone() {
         let (_temporary, folder) = folder();
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
 
         // A client's key may have gone to the client.
         fs::remove_file(folder.key("alice")).unwrap();
-        assert!(folder.init(Validity::default()).unwrap().made.is_empty());
+        assert!(
+            folder
+                .init(Validity::default(), &ServerNames::default())
+                .unwrap()
+                .made
+                .is_empty()
+        );
 
         fs::remove_file(folder.certificate("bob")).unwrap();
         for fault in [
-            folder.init(Validity::default()).map(drop),
+            folder
+                .init(Validity::default(), &ServerNames::default())
+                .map(drop),
             folder
                 .issue("bob", &CertificateRequest::client("bob"))
                 .map(drop),
@@ -519,7 +572,9 @@ mod tests {
         fs::remove_file(folder.key("bob")).unwrap();
 
         fs::remove_file(folder.key("ca")).unwrap();
-        let fault = folder.init(Validity::default()).unwrap_err();
+        let fault = folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap_err();
         assert!(
             matches!(fault, IssueError::AuthorityKeyMissing { .. }),
             "{fault}"
@@ -527,7 +582,9 @@ mod tests {
 
         fs::remove_file(folder.ca()).unwrap();
         let before = contents(&folder);
-        let fault = folder.init(Validity::default()).unwrap_err();
+        let fault = folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap_err();
         assert!(
             matches!(fault, IssueError::AuthorityMissing { .. }),
             "{fault}"
@@ -538,7 +595,9 @@ mod tests {
     #[test]
     fn a_dangling_link_is_not_written_through() {
         let (temporary, folder) = folder();
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let target = temporary.path().join("elsewhere");
         std::os::unix::fs::symlink(&target, folder.key("carol")).unwrap();
         assert!(
@@ -552,7 +611,9 @@ mod tests {
     #[test]
     fn a_certificate_does_not_outlive_its_ca() {
         let (_temporary, folder) = folder();
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let mut request = CertificateRequest::client("carol");
         request.valid = Validity::days(5_000);
         let fault = folder.issue("carol", &request).unwrap_err();
@@ -566,7 +627,9 @@ mod tests {
     #[test]
     fn refuses_names_that_are_no_file_names() {
         let (_temporary, folder) = folder();
-        folder.init(Validity::default()).unwrap();
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap();
         let before = contents(&folder);
         let long = "x".repeat(65);
         for (name, fault) in [

@@ -11,7 +11,7 @@ use x509_parser::{
 };
 
 use super::{Authority, IssueError};
-use crate::security::crl::{lists_in, parsed};
+use crate::security::{crl::parsed, pem};
 
 /// Bytes of a serial number (RFC 5280 §4.1.2.2).
 const SERIAL_BYTES_MAX: usize = 20;
@@ -241,10 +241,13 @@ impl RevocationList {
     }
 
     fn signed_by(authority: &Authority, bytes: &[u8]) -> Result<Self, String> {
-        let ders = lists_in(bytes)?;
-        let [der] = ders.as_slice() else {
-            return Err(format!("there are {} in it", ders.len()));
+        let file = pem::revocation_lists(bytes).map_err(|fault| fault.to_string())?;
+        let [der] = file.lists.as_slice() else {
+            return Err(format!("there are {} in it", file.lists.len()));
         };
+        if !file.certificates.is_empty() {
+            return Err("there are certificates beside the list, which would be lost".to_owned());
+        }
         let list = parsed(der)?;
         let is_signed = authority.has_signed(
             list.issuer(),

@@ -4,7 +4,11 @@ use std::{
     time::SystemTime,
 };
 
-use crate::security::{fault_text::Unreadable, handshake_text::KEY_KINDS, inspect::day_and_time};
+use crate::security::{
+    fault_text::{Unreadable, WritableByOthers},
+    handshake_text::KEY_KINDS,
+    inspect::day_and_time,
+};
 
 /// A file that TLS needs cannot be used. One line: the file, the fault, the remedy.
 #[derive(Debug)]
@@ -16,29 +20,45 @@ pub struct TlsError {
 #[derive(Debug)]
 pub(in crate::security) enum Problem {
     Read(io::Error),
-    NoCertificate,
-    NoKey,
-    EncryptedKey,
     KeyKind,
     Expired,
     NotYetValid,
     NotForServers,
+    LargeChain,
     Mismatch(PathBuf),
     LoosePermissions(u32),
+    WritableByOthers(u32),
     Unusable(String),
     BadList(String),
     ListWithoutEnd,
     ListEnded(SystemTime),
     /// Another file, or this one, has a list of the same issuer, which is named here, escaped.
     SecondList(String),
-    /// No list is of an authority; this one's issuer is named here, escaped.
+    /// A list, by its number in the file, counted from 1, whose issuer nobody knows. Here and below,
+    /// names are escaped.
     StrangeList {
+        number: usize,
         issuer: String,
+        ca: PathBuf,
+    },
+    /// The same with a known issuer, that has not signed it.
+    ForgedList {
+        number: usize,
+        issuer: String,
+        ca: PathBuf,
+    },
+    /// The same with one that may not sign it.
+    NotForLists {
+        number: usize,
+        issuer: String,
+    },
+    /// A certificate among the lists that no authority vouches for.
+    StrangeIssuer {
+        subject: String,
         ca: PathBuf,
     },
     /// The certificate with this number, counted from 1, and its subject, escaped.
     NotAuthority(usize, String),
-    Garbled,
 }
 
 impl TlsError {
@@ -67,21 +87,9 @@ impl fmt::Display for TlsError {
         let path = self.path.display();
         match &self.problem {
             Problem::Read(error) => Unreadable(&self.path, error).fmt(f),
-            Problem::NoCertificate => write!(
-                f,
-                "{path} holds no certificate: it must be PEM, with a BEGIN CERTIFICATE line"
-            ),
-            Problem::NoKey => write!(
-                f,
-                "{path} holds no private key: it must be PEM, with a BEGIN PRIVATE KEY line, and not encrypted"
-            ),
-            Problem::EncryptedKey => write!(
-                f,
-                "the private key in {path} is encrypted, and nobody is there to type its password: decrypt it, as with `(umask 077; openssl pkey -in {path} -out NEW.key)`, and name that file"
-            ),
             Problem::KeyKind => write!(
                 f,
-                "the private key in {path} is garbled, or of a kind that is not taken ({KEY_KINDS}): make another, and have a certificate issued for it"
+                "cannot use the private key in {path}: it is garbled, or of a kind that is not taken ({KEY_KINDS}); make another, and have a certificate issued for it"
             ),
             Problem::Expired => write!(
                 f,
@@ -95,6 +103,10 @@ impl fmt::Display for TlsError {
                 f,
                 "the certificate in {path} is not for servers (extended key usage serverAuth is missing): no client would take it; `tidings certs issue NAME --server` makes one that is"
             ),
+            Problem::LargeChain => write!(
+                f,
+                "the certificates in {path} are together larger than 64 KiB, which no peer takes: give the own certificate first, then only those that link it to its CA"
+            ),
             Problem::Mismatch(certificate) => write!(
                 f,
                 "the key in {path} is not the key of the certificate in {}: name the two files that were made together",
@@ -104,6 +116,7 @@ impl fmt::Display for TlsError {
                 f,
                 "every user of this machine can reach the private key in {path} (mode {mode:04o}): run `chmod o= {path}`, or pass --allow-loose-key-permissions"
             ),
+            Problem::WritableByOthers(mode) => WritableByOthers(&self.path, *mode).fmt(f),
             Problem::Unusable(reason) => write!(f, "cannot use {path}: {reason}"),
             Problem::BadList(reason) => write!(
                 f,
@@ -122,18 +135,28 @@ impl fmt::Display for TlsError {
                 f,
                 "{path} holds another revocation list of the CA {issuer}, and only one of them would be looked at: give the newest alone"
             ),
-            Problem::StrangeList { issuer, ca } => write!(
+            Problem::StrangeList { number, issuer, ca } => write!(
                 f,
-                "the revocation list in {path} is of \"{issuer}\", and neither it nor any other that is given is of an authority in {}, so nobody would be let in: give the list of the CA that is there",
+                "revocation list {number} in {path} is of \"{issuer}\", and no CA of that name is in {}, so its signature cannot be checked: take it out, or, where a CA that is there vouches for that one, put its certificate into the file beside the list",
+                ca.display()
+            ),
+            Problem::ForgedList { number, issuer, ca } => write!(
+                f,
+                "revocation list {number} in {path} is in the name of \"{issuer}\", but was altered, or signed by another key than that of this CA in {}: get it anew from the CA; if the CA has a new key, give its new certificate too",
+                ca.display()
+            ),
+            Problem::NotForLists { number, issuer } => write!(
+                f,
+                "revocation list {number} in {path} is of \"{issuer}\", which may not sign lists (no cRLSign among its key usages): give a certificate of that CA that allows it"
+            ),
+            Problem::StrangeIssuer { subject, ca } => write!(
+                f,
+                "the certificate of \"{subject}\" in {path} is of no CA that one in {} vouches for, so that no revocation list of it counts: take it out, or put the certificates in between beside it",
                 ca.display()
             ),
             Problem::NotAuthority(number, subject) => write!(
                 f,
                 "certificate {number} in {path}, \"{subject}\", is not a CA (no basic constraint CA:TRUE), and has no place among the authorities: take it out, and give the certificate of the CA that signed it"
-            ),
-            Problem::Garbled => write!(
-                f,
-                "{path} is garbled or cut off: put a whole PEM file in its place"
             ),
         }
     }

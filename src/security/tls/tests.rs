@@ -5,12 +5,13 @@ use std::{fs, io, iter, os::unix::fs::PermissionsExt, time::Duration};
 use chrono::{TimeDelta, Utc};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
-    CrlIssuingDistributionPoint, CrlScope, IsCa, Issuer, KeyIdMethod, KeyPair, SerialNumber,
-    date_time_ymd,
+    CrlIssuingDistributionPoint, CrlScope, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
+    KeyPair, SerialNumber, date_time_ymd,
 };
 use rustls::{
     ClientConnection, NamedGroup, ProtocolVersion, ServerConnection,
-    pki_types::{CertificateRevocationListDer, ServerName},
+    client::danger::ServerCertVerifier,
+    pki_types::{CertificateRevocationListDer, ServerName, UnixTime, pem::PemObject},
 };
 use tempfile::TempDir;
 
@@ -25,9 +26,11 @@ use crate::{
             RevocationReason, Validity,
         },
         refusal_code, tls_refusal,
+        trust::roots_of,
     },
 };
 
+mod lists;
 mod words;
 
 struct Side {
@@ -69,7 +72,9 @@ fn read_server(server: &Credentials, crls: &[PathBuf]) -> Result<ServerTls, TlsE
         record_bytes_max: 16 * 1024,
         crls: crls.to_vec(),
     };
-    ServerTls::read(&files, &mut Sources::default())
+    let sources = &mut Sources::default();
+    let clients = files.clients(None, sources)?;
+    ServerTls::new(&files, files.own_certificate(sources)?, clients)
 }
 
 /// Passes bytes to and fro until both are done, or the server refuses.
@@ -81,7 +86,7 @@ fn handshake(client: &Credentials, server: &ServerTls) -> Result<ClientConnectio
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(TlsVersion::V1_2.and_newer())
         .unwrap()
-        .with_root_certificates(client.authorities(sources).unwrap().roots)
+        .with_root_certificates(roots_of(&client.authorities(sources).unwrap().anchors))
         .with_client_auth_cert(chain, client.read_key(sources).unwrap())
         .unwrap();
     shake_hands(config, server)
@@ -173,7 +178,9 @@ fn refusal(client: &Side, server: &ServerTls) -> (String, Option<Code>) {
     match (refusal_code(&error), judged.unwrap_err()) {
         (Some(Code::CertificateRevoked), CertificateRefusal::Revoked)
         | (Some(Code::CertificateExpired), CertificateRefusal::Expired) => {}
-        (None, CertificateRefusal::Other(text)) => assert_eq!(text, reason),
+        (None, CertificateRefusal::Other(text) | CertificateRefusal::StaleList(text)) => {
+            assert_eq!(text, reason);
+        }
         (code, judged) => panic!("{code:?} at the door, {judged:?} inside"),
     }
     (reason, refusal_code(&error))
@@ -257,7 +264,7 @@ fn refuses_a_client_that_shows_nothing_and_one_that_shows_too_much() {
     let server = read_server(&server_of(&authority).credentials(), &[]).unwrap();
     let client = client_of(&authority, "alice");
     let authorities = client.credentials().authorities(&mut Sources::default());
-    let roots = authorities.unwrap().roots;
+    let roots = roots_of(&authorities.unwrap().anchors);
     let nobody = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(TlsVersion::V1_3.and_newer())
         .unwrap()
@@ -319,8 +326,7 @@ fn a_revoked_client_is_refused_and_no_other() {
 /// Who is in already is judged by less work, and to the same end.
 #[test]
 fn judging_again_comes_to_what_judging_anew_comes_to() {
-    let (authority, other, namesake) =
-        (authority(), Authority::generate("x").unwrap(), authority());
+    let (authority, other) = (authority(), Authority::generate("x").unwrap());
     let side = server_of(&authority);
     let alice = client_of(&authority, "alice");
     let before = read_server(&side.credentials(), &[]).unwrap();
@@ -328,8 +334,7 @@ fn judging_again_comes_to_what_judging_anew_comes_to() {
     let lists = [
         list_of(&authority, &[], day),
         list_of(&authority, &[&alice], day),
-        list_of(&authority, &[], day) + &list_of(&other, &[], day),
-        list_of(&namesake, &[&alice], day),
+        list_of(&other, &[&alice], day),
     ];
     let listed = lists.iter().enumerate();
     let mut crls: Vec<Vec<PathBuf>> = listed
@@ -337,8 +342,9 @@ fn judging_again_comes_to_what_judging_anew_comes_to() {
         .collect();
     crls.push(Vec::new());
     let mut verdicts = Vec::new();
-    for root in [&authority, &other] {
-        side.with("ca.crt", root.certificate_pem());
+    let both = authority.certificate_pem().to_owned() + other.certificate_pem();
+    for root in [&both, authority.certificate_pem(), other.certificate_pem()] {
+        side.with("ca.crt", root);
         for crls in &crls {
             let Ok(after) = read_server(&side.credentials(), crls) else {
                 continue;
@@ -351,7 +357,7 @@ fn judging_again_comes_to_what_judging_anew_comes_to() {
         }
     }
     let good = verdicts.iter().filter(|is_ok| **is_ok).count();
-    assert_eq!((good, verdicts.len()), (3, 7));
+    assert_eq!((good, verdicts.len()), (4, 9));
 }
 
 #[test]
@@ -370,9 +376,11 @@ fn every_ca_of_the_chain_needs_its_own_list_and_may_be_on_one() {
         let list = list_of_serials(&root, serials.into_iter(), day);
         server.with("root.crl", list)
     };
+    // Beside its list the certificate of its issuer, whom clients alone bring along.
     let of_intermediate = server.with(
         "intermediate.crl",
-        list_of(&intermediate, &[], TimeDelta::hours(1)),
+        intermediate.certificate_pem().to_owned()
+            + &list_of(&intermediate, &[], TimeDelta::hours(1)),
     );
     let read = |crls: &[PathBuf]| read_server(&server.credentials(), crls).unwrap();
 
@@ -383,7 +391,7 @@ fn every_ca_of_the_chain_needs_its_own_list_and_may_be_on_one() {
 
     // The lists end in the order in which they are read: at the door that is the fault then.
     let judged = both.clients.judge(&chain_of(&client), in_two_hours);
-    let Err(CertificateRefusal::Other(reason)) = judged else {
+    let Err(CertificateRefusal::StaleList(reason)) = judged else {
         panic!("{judged:?}");
     };
     assert!(
@@ -410,10 +418,8 @@ fn a_list_of_another_ca_does_not_count() {
         let crls = [side.with("ca.crl", list_of(&other, &[&client], TimeDelta::days(1)))];
         read_server(&side.credentials(), &crls)
     };
-    let (reason, code) = refusal(&client, &with_list_of("test CA").unwrap());
-    assert!(reason.contains("another CA of the same name"), "{reason}");
-    assert_eq!(code, None);
-    // Where it is told at once, nobody has to find out why no client gets in.
+    let fault = with_list_of("test CA").unwrap_err().to_string();
+    assert!(fault.contains("signed by another key"), "{fault}");
     let fault = with_list_of("another \u{202e}CA").unwrap_err();
     let text = fault.to_string();
     assert_eq!(fault.path(), side.folder.path().join("ca.crl"));
@@ -564,7 +570,7 @@ fn everything_that_ends_has_a_deadline() {
             ("the revocation list of \"CN=root\"", file("root.crl")),
         ]
     );
-    let [own, _, authority, _] = &server.deadlines[..] else {
+    let [own, ..] = &server.deadlines[..] else {
         panic!("four");
     };
     let summary = CertificateSummary::read(&own.file).unwrap().remove(0);
@@ -578,7 +584,6 @@ fn everything_that_ends_has_a_deadline() {
             .iter()
             .all(|deadline| deadline.renew_from < deadline.end)
     );
-    assert_eq!(server.authorities_end, Some(authority.end));
 }
 
 #[test]
@@ -592,7 +597,7 @@ fn a_file_that_was_cut_off_is_told_in_words() {
         let fault = read_server(&side.credentials(), &[]).unwrap_err();
         assert_eq!(fault.path(), path);
         assert!(
-            fault.to_string().contains("is garbled or cut off: "),
+            fault.to_string().contains("line 1 is garbled or cut off: "),
             "{fault}"
         );
         fs::write(&path, whole).unwrap();
@@ -600,6 +605,23 @@ fn a_file_that_was_cut_off_is_told_in_words() {
     let crls = [side.folder.path().join("missing.crl")];
     let fault = read_server(&side.credentials(), &crls).unwrap_err();
     assert!(fault.to_string().contains("typed right"), "{fault}");
+}
+
+#[test]
+fn a_chain_that_no_peer_takes_is_refused() {
+    let authority = authority();
+    let side = server_of(&authority);
+    let own = fs::read_to_string(side.credentials().certificate).unwrap();
+    side.with("own.crt", own.repeat(20));
+    assert!(read_server(&side.credentials(), &[]).is_ok());
+    side.with("own.crt", own.repeat(300));
+    let fault = read_server(&side.credentials(), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        fault.contains("own.crt") && fault.contains("64 KiB"),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -611,22 +633,19 @@ fn a_list_that_is_not_fit_to_judge_by_is_refused_by_name() {
     let der = CertificateRevocationListDer::from_pem_slice(good.as_bytes()).unwrap();
     let stale = list_of(&authority, &[], -TimeDelta::seconds(1));
     let newer = list_of(&authority, &[&side], day);
-    let lines: Vec<&str> = good.lines().collect();
+    let (lines, key): (Vec<&str>, _) = (good.lines().collect(), authority.key_pem());
     let shortened = format!("{}\n{}\n{}\n", lines[0], lines[1], lines[lines.len() - 1]);
     let half_more = format!("{good}{}", &good[..good.len() / 2]);
     let two = format!("{good}{newer}");
     let cases: [(&[u8], &str); 11] = [
-        (b"", "it is empty"),
-        (b"garbage", "garbled or cut off"),
-        (authority.certificate_pem().as_bytes(), "no BEGIN X509 CRL"),
-        (
-            &good.as_bytes()[..good.len() / 2],
-            "it is garbled or cut off",
-        ),
+        (b"", "BEGIN X509 CRL line"),
+        (b"garbage", "BEGIN X509 CRL line"),
+        (key.as_bytes(), "\"PRIVATE KEY\""),
+        (&good.as_bytes()[..good.len() / 2], "garbled or cut off"),
         (shortened.as_bytes(), "garbled or cut off"),
         (&der[..der.len() - 1], "garbled or cut off"),
         (&[&der[..], b"\n"].concat(), "something follows its end"),
-        (half_more.as_bytes(), "no usable revocation"),
+        (half_more.as_bytes(), "garbled or cut off"),
         (stale.as_bytes(), "tidings certs renew"),
         (two.as_bytes(), "give the newest alone"),
         (&without_next_update(&der), "(nextUpdate)"),
@@ -679,6 +698,193 @@ fn a_verdict_changes_when_the_first_of_the_chain_ends() {
     let later = server.clients.changes_at(&chain, end).unwrap();
     assert!(later > end + Duration::from_secs(28 * 24 * 3_600));
     assert_eq!(server.clients.changes_at(&chain, later), None);
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Two authorities in one file, of which one ends in ten days.
+fn two_authorities() -> (Authority, Authority, Side) {
+    let (brief, lasting) = (
+        Authority::generate_root("brief", 1, Validity::days(10)).unwrap(),
+        authority(),
+    );
+    let side = server_of(&lasting);
+    let both = [brief.certificate_pem(), lasting.certificate_pem()].concat();
+    side.with("ca.crt", both);
+    (brief, lasting, side)
+}
+
+const ENDED: &str = "the certificate is from a CA that has expired";
+
+/// The certificates that they vouch for are good for longer.
+#[test]
+fn an_authority_vouches_until_it_ends_and_for_nobody_after_that() {
+    let (brief, lasting, side) = two_authorities();
+    let (alice, bob) = (client_of(&brief, "a"), client_of(&lasting, "b"));
+    let crls = [&brief, &lasting].map(|authority| {
+        let list = list_of(authority, &[], TimeDelta::days(30));
+        let name = if std::ptr::eq(authority, &brief) {
+            "brief.crl"
+        } else {
+            "lasting.crl"
+        };
+        side.with(name, list)
+    });
+    for crls in [&[][..], &crls] {
+        let server = read_server(&side.credentials(), crls).unwrap();
+        let (clients, now) = (&server.clients, SystemTime::now());
+        let ended = || Err(CertificateRefusal::Other(ENDED.to_owned()));
+        let end = clients.changes_at(&chain_of(&alice), now).unwrap();
+        assert!(end > now + DAY * 9 && end < now + DAY * 11);
+        // Back again too: a clock can be set.
+        for at in [end, now, end] {
+            let expected = if at == now { Ok(()) } else { ended() };
+            for verdict in [
+                clients.judge(&chain_of(&alice), at),
+                clients.judge_time(&chain_of(&alice), at),
+            ] {
+                assert_eq!(verdict, expected);
+            }
+            assert_eq!(clients.judge(&chain_of(&bob), at), Ok(()));
+        }
+        let shortly_before = end - Duration::from_millis(1);
+        assert_eq!(clients.judge(&chain_of(&alice), shortly_before), Ok(()));
+    }
+}
+
+#[test]
+fn an_intermediate_vouches_until_it_ends() {
+    let root = Authority::generate_root("root", 1, Validity::days(30)).unwrap();
+    let now = SystemTime::now();
+    let end = now + DAY * 10;
+    let key = KeyPair::from_pem(&root.key_pem()).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(root.certificate_pem(), key).unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_after = end.into();
+    let key = KeyPair::generate().unwrap();
+    let middle = params.signed_by(&key, &issuer).unwrap();
+    let issuer = Issuer::new(params, key);
+    let mut params = CertificateParams::default();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let own = params
+        .signed_by(&KeyPair::generate().unwrap(), &issuer)
+        .unwrap();
+    let chain = [own.der().clone(), middle.der().clone()];
+    let server = read_server(&server_of(&root).credentials(), &[]).unwrap();
+    let change = server.clients.changes_at(&chain, now).unwrap();
+    assert!(change > now + DAY * 9 && change < now + DAY * 11);
+    assert_eq!(server.clients.judge(&chain, now), Ok(()));
+    for verdict in [
+        server.clients.judge(&chain, change),
+        server.clients.judge_time(&chain, change),
+    ] {
+        assert_eq!(verdict, Err(CertificateRefusal::Expired));
+    }
+}
+
+#[test]
+fn without_an_authority_in_date_nobody_starts_and_nobody_is_let_in() {
+    let now = Utc::now();
+    let over = Validity {
+        not_before: now - TimeDelta::days(2),
+        not_after: now - TimeDelta::seconds(2),
+    };
+    let ended = Authority::generate_root("ended", 1, over).unwrap();
+    let lasting = authority();
+    let side = server_of(&lasting);
+    let files = ServerTlsFiles {
+        credentials: side.credentials(),
+        oldest: TlsVersion::V1_3,
+        record_bytes_max: 16 * 1024,
+        crls: Vec::new(),
+    };
+    let sources = &mut Sources::default();
+    let in_force = files.clients(None, sources).unwrap();
+    let ca = side.with("ca.crt", ended.certificate_pem());
+    let fault = files.clients(None, sources).unwrap_err();
+    assert_eq!(fault.path(), ca);
+    assert!(fault.to_string().contains("has expired"), "{fault}");
+    assert!(client_config(&side.credentials()).is_err());
+    // Where one runs, that the good ones were taken out is taken.
+    let after = files.clients(Some(&in_force), sources).unwrap();
+    let (alice, bob) = (client_of(&ended, "a"), client_of(&lasting, "b"));
+    let now = SystemTime::now();
+    let ended = CertificateRefusal::Other(ENDED.to_owned());
+    assert_eq!(after.judge(&chain_of(&alice), now), Err(ended));
+    let gone = after.judge_again(&in_force, &chain_of(&bob), now);
+    assert!(
+        matches!(gone, Err(CertificateRefusal::Other(_))),
+        "{gone:?}"
+    );
+    assert_eq!(after.changes_at(&[], now), None);
+}
+
+#[test]
+fn a_client_trusts_an_authority_of_servers_until_it_ends() {
+    let (brief, lasting, side) = two_authorities();
+    let authorities = side.credentials().authorities(&mut Sources::default());
+    let servers = TrustInServers::new(authorities.unwrap().anchors, provider()).unwrap();
+    let judge = |issuer: &Authority, at: SystemTime| {
+        let server = Side::new(issuer, &CertificateRequest::server("localhost"), issuer);
+        let chain = chain_of(&server);
+        let (own, others) = chain.split_first().unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let at = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let at = UnixTime::since_unix_epoch(at);
+        servers
+            .verify_server_cert(own, others, &name, &[], at)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    let now = SystemTime::now();
+    assert_eq!(judge(&brief, now), Ok(()));
+    assert_eq!(judge(&lasting, now + DAY * 11), Ok(()));
+    let ended = judge(&brief, now + DAY * 11).unwrap_err();
+    assert!(ended.contains(ENDED), "{ended}");
+}
+
+/// What has ended is held against newcomers alone; what stands on it, against everyone.
+#[test]
+fn a_list_that_ended_in_force_is_kept_and_hides_no_other() {
+    let root = Authority::generate_root("root", 1, Validity::days(30)).unwrap();
+    let middle = root.intermediate("middle").unwrap();
+    let side = server_of(&root);
+    let client = |name| Side::new(&middle, &CertificateRequest::client(name), &root);
+    let (alice, bob) = (client("alice"), client("bob"));
+    let of_root = side.with("root.crl", list_of(&root, &[], TimeDelta::days(-1)));
+    let put = |revoked: &[&Side]| {
+        let list = list_of(&middle, revoked, TimeDelta::days(1));
+        side.with("middle.crl", middle.certificate_pem().to_owned() + &list)
+    };
+    let files = ServerTlsFiles {
+        credentials: side.credentials(),
+        oldest: TlsVersion::V1_3,
+        record_bytes_max: 16 * 1024,
+        crls: vec![of_root.clone(), put(&[])],
+    };
+    let sources = &mut Sources::default();
+    assert!(files.clients(None, sources).is_err());
+    // As if it had been in date when it was read.
+    let authorities = side.credentials().authorities(sources).unwrap();
+    let now = SystemTime::now();
+    let then = now - DAY * 2;
+    let lists =
+        RevocationLists::read(&files.crls, &authorities, &provider(), sources, then, None).unwrap();
+    let before = ClientVerifier::new(authorities, Some(lists), &provider()).unwrap();
+    put(&[&alice]);
+    let after = files.clients(Some(&before), sources).unwrap();
+    let again = |side: &Side| after.judge_again(&before, &chain_of(side), now);
+    assert_eq!(again(&alice), Err(CertificateRefusal::Revoked));
+    assert_eq!(again(&bob), Ok(()));
+    let anew = after.judge(&chain_of(&bob), now);
+    assert!(
+        matches!(anew, Err(CertificateRefusal::StaleList(_))),
+        "{anew:?}"
+    );
+    // Another list that has ended is not the one in force.
+    side.with("root.crl", list_of(&root, &[], TimeDelta::hours(-1)));
+    assert!(files.clients(Some(&after), sources).is_err());
 }
 
 #[test]

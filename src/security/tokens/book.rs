@@ -12,13 +12,15 @@ use toml::{Spanned, Value};
 
 use super::{
     NewToken, Origin, Proof, TokenFault, TokenFileError,
-    file_error::without_values,
     secret::{claimed_id, from_hex, is_token_id},
 };
-use crate::security::{
-    Identity,
-    digest::{hex, sha256},
-    inspect::day_and_time,
+use crate::{
+    protocol::without_values,
+    security::{
+        Identity,
+        digest::{hex, sha256},
+        inspect::day_and_time,
+    },
 };
 
 const VERSION: i64 = 1;

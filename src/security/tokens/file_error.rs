@@ -43,42 +43,9 @@ impl TokenFileError {
     }
 }
 
-/// What a parser has to say, without the value that it quotes: such a sentence ends with what was
-/// expected in the value's place.
-pub(super) fn without_values(message: &str) -> String {
-    match message.rfind("expected ") {
-        Some(start) => message[start..].replace('\n', " "),
-        None => message.replace('\n', " "),
-    }
-}
-
-/// The same of a parser of JSON, which adds where in the text it was.
-pub(super) fn json_fault(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    let end = message.rfind(" at line ").unwrap_or(message.len());
-    without_values(&message[..end])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tells_what_was_expected_and_never_the_value() {
-        for (message, told) in [
-            (
-                "invalid type: string \"tdg_a\", expected a sequence",
-                "expected a sequence",
-            ),
-            (
-                "invalid type: string \", expected tdg_a\", expected a sequence",
-                "expected a sequence",
-            ),
-            ("missing field `id`", "missing field `id`"),
-        ] {
-            assert_eq!(without_values(message), told);
-        }
-    }
 
     #[test]
     fn counts_lines_from_one() {

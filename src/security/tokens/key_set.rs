@@ -12,8 +12,8 @@ use aws_lc_rs::signature::{
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{TokenFileError, file_error::json_fault};
-use crate::security::digest::sha256;
+use super::TokenFileError;
+use crate::{protocol::json_fault, security::digest::sha256};
 
 /// Keys of one file: a token that names none is tried with each.
 const KEYS_MAX: usize = 64;

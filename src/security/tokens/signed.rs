@@ -14,11 +14,10 @@ use serde::{
 
 use super::{
     Origin, Proof, TokenFault, TokenFileError,
-    file_error::json_fault,
     key_set::{self, VerifyingKey},
 };
 use crate::{
-    protocol::Code,
+    protocol::{Code, json_fault},
     security::{Identity, access::Narrowing, digest::hex, inspect::escaped},
     topic::TopicFilter,
 };

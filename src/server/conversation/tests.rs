@@ -20,7 +20,7 @@ use crate::{
     security::{
         PolicyFiles,
         access::AccessRules,
-        issue::{CertificateFolder, Validity},
+        issue::{CertificateFolder, ServerNames, Validity},
     },
 };
 
@@ -40,7 +40,9 @@ const SETTINGS: ConnectionSettings = ConnectionSettings {
 static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let certificates = CertificateFolder::new(folder.path());
-    certificates.init(Validity::default()).unwrap();
+    certificates
+        .init(Validity::default(), &ServerNames::default())
+        .unwrap();
     let files = PolicyFiles::of_certificates(&certificates);
     Arc::new(Policy::read(files).unwrap())
 });
@@ -98,6 +100,7 @@ impl Broker {
             allowance: Allowances::default().of(&identity, limits, Instant::now()),
             identity,
             address,
+            audit: Arc::default(),
         };
         let conversation = Conversation::begin(
             admission,

@@ -191,8 +191,38 @@ impl Client {
 
     /// Ends TLS in order, and nothing of the protocol.
     pub(crate) fn close_notify(mut self) {
+        self.end_sending();
+    }
+
+    /// Ends its own direction of TLS, in order, and goes on reading.
+    pub(crate) fn end_sending(&mut self) {
         self.tls.conn.send_close_notify();
         self.tls.flush().unwrap();
+    }
+
+    /// Each line in a record of its own, and all of them in one write: so they come together.
+    pub(crate) fn send_at_once(&mut self, lines: &[String]) {
+        let bytes = self.records(lines);
+        self.tls.sock.write_all(&bytes).unwrap();
+    }
+
+    /// The same, and with them what is no TLS.
+    pub(crate) fn send_and_break_off(mut self, lines: &[String]) {
+        let mut bytes = self.records(lines);
+        bytes.extend_from_slice(b"not a record of TLS");
+        self.tls.sock.write_all(&bytes).unwrap();
+    }
+
+    fn records(&mut self, lines: &[String]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for line in lines {
+            let line = format!("{line}\n");
+            self.tls.conn.writer().write_all(line.as_bytes()).unwrap();
+            while self.tls.conn.wants_write() {
+                self.tls.conn.write_tls(&mut bytes).unwrap();
+            }
+        }
+        bytes
     }
 
     /// Breaks the connection off: the broker's kernel gets a reset.

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(crate) use broker::{Broker, serve};
 pub(crate) use certificates::{Certificates, Files, crl_of, tls_of};
 pub(crate) use client::{Client, End, Line, list_of};
-pub(crate) use policy::{PolicyFolder, WITNESS_RULE, audit_in, reloads_in};
+pub(crate) use policy::{PolicyFolder, WITNESS_RULE, audit_in, reloads_in, told};
 pub(crate) use process::{Lines, Outcome, Process, run};
 pub(crate) use tools::{complaints, openssl, s_client, tidings, tool};
 pub(crate) use witness::Witness;

@@ -101,3 +101,18 @@ pub(crate) fn reloads_in(lines: &[String]) -> Vec<Value> {
     let is_reload = |line: &Value| line["event"] == "reloaded" || line["event"] == "reload_refused";
     audit_in(lines).into_iter().filter(is_reload).collect()
 }
+
+/// How often these lines, of a log in JSON, tell of `event`: as lines of their own, and as repeated
+/// ones that were only counted.
+pub(crate) fn told(lines: &[String], event: &str) -> (u64, u64) {
+    let (mut written, mut counted) = (0, 0);
+    for line in audit_in(lines) {
+        if line["event"] == event {
+            match line["repeated"].as_u64() {
+                Some(times) => counted += times,
+                None => written += 1,
+            }
+        }
+    }
+    (written, counted)
+}

@@ -3,12 +3,14 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 use super::*;
-use crate::security::inspect::ListSummary;
+use crate::security::{inspect::ListSummary, issue::ServerNames};
 
 fn folder() -> (TempDir, CertificateFolder) {
     let temporary = tempfile::tempdir().unwrap();
     let folder = CertificateFolder::new(temporary.path());
-    folder.init(Validity::default()).unwrap();
+    folder
+        .init(Validity::default(), &ServerNames::default())
+        .unwrap();
     (temporary, folder)
 }
 
@@ -199,7 +201,10 @@ fn a_list_that_is_not_the_cas_is_not_continued() {
 fn a_lost_list_is_begun_anew() {
     let (_temporary, folder) = folder();
     fs::remove_file(folder.crl()).unwrap();
-    let made = folder.init(Validity::default()).unwrap().made;
+    let made = folder
+        .init(Validity::default(), &ServerNames::default())
+        .unwrap()
+        .made;
     assert_eq!(made, [folder.crl()]);
     fs::remove_file(folder.crl()).unwrap();
     let alice = certificate(&folder, "alice");
@@ -208,7 +213,13 @@ fn a_lost_list_is_begun_anew() {
     // Without the key there is nothing to sign one with, and all else is there.
     fs::remove_file(folder.crl()).unwrap();
     fs::remove_file(folder.key("ca")).unwrap();
-    assert!(folder.init(Validity::default()).unwrap().made.is_empty());
+    assert!(
+        folder
+            .init(Validity::default(), &ServerNames::default())
+            .unwrap()
+            .made
+            .is_empty()
+    );
 }
 
 #[test]

@@ -1,0 +1,3 @@
+#![no_main]
+
+tidings_fuzz::fuzz!(lines);
