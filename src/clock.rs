@@ -12,12 +12,14 @@ const FIRST: i64 = -62_167_219_200;
 const LAST: i64 = 253_402_300_799;
 
 /// The time of day now.
-pub(crate) fn now() -> DateTime<Utc> {
+#[must_use]
+pub fn now() -> DateTime<Utc> {
     date_time(SystemTime::now())
 }
 
 /// As a date, kept within the years that RFC 3339 can write.
-pub(crate) fn date_time(time: SystemTime) -> DateTime<Utc> {
+#[must_use]
+pub fn date_time(time: SystemTime) -> DateTime<Utc> {
     let epoch = DateTime::UNIX_EPOCH;
     let (date, bound) = match time.duration_since(UNIX_EPOCH) {
         Ok(after) => {
@@ -35,7 +37,8 @@ pub(crate) fn date_time(time: SystemTime) -> DateTime<Utc> {
 }
 
 /// The time since 1970: none before it.
-pub(crate) fn since_1970(time: SystemTime) -> Duration {
+#[must_use]
+pub fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 

@@ -63,18 +63,15 @@ impl ClientCertVerifier for ForClientUse {
         if intermediates.len() > CHAIN_MAX {
             return Err(refused(Unfit::ChainTooLong(intermediates.len() + 1)));
         }
-        let verified = self
-            .0
-            .verify(now, |verifier| {
-                verifier.verify_client_cert(end_entity, intermediates, now)
-            })
-            .map_err(|error| match error {
-                Error::InvalidCertificate(
-                    CertificateError::InvalidPurpose
-                    | CertificateError::InvalidPurposeContext { .. },
-                ) if states_client_use(end_entity) => issuer_for_other_uses(intermediates, error),
-                other => other,
-            })?;
+        let verified = self.0.verify(now, |verifier| {
+            verifier.verify_client_cert(end_entity, intermediates, now)
+        });
+        let verified = verified.map_err(|error| match error {
+            Error::InvalidCertificate(
+                CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. },
+            ) if states_client_use(end_entity) => issuer_for_other_uses(intermediates, error),
+            other => other,
+        })?;
         if states_client_use(end_entity) {
             return Ok(verified);
         }

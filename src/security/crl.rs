@@ -35,6 +35,7 @@ use super::{
     source::Sources,
     tls::{self, Authorities, Problem, TlsError},
 };
+use crate::clock;
 
 /// The lists of some files, each fit for judging by.
 #[derive(Debug, Default)]
@@ -289,5 +290,5 @@ pub(super) fn system_time(seconds: i64) -> SystemTime {
 
 /// A clock before 1970 makes every certificate not yet valid, which is the safe answer.
 pub(super) fn unix_time(moment: SystemTime) -> UnixTime {
-    UnixTime::since_unix_epoch(crate::clock::since_1970(moment))
+    UnixTime::since_unix_epoch(clock::since_1970(moment))
 }

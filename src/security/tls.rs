@@ -305,6 +305,7 @@ impl Credentials {
             Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => Err(
                 TlsError::new(&self.key, Problem::Mismatch(self.certificate.clone())),
             ),
+            Err(error @ rustls::Error::InvalidCertificate(_)) => Err(self.unusable(&error)),
             // What else can go wrong with the pair is told when the configuration is built.
             _ => Ok((chain, key)),
         }

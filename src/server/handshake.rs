@@ -81,11 +81,9 @@ impl Handshakes {
 
 /// Reads a ClientHello. A peer that has said nothing costs no buffer.
 async fn hear_hello(tcp: TcpStream) -> io::Result<StartHandshake<TcpStream>> {
-    tcp.readable().await?;
     let mut opening = [0; NotTls::BYTES];
     let opened = tcp.peek(&mut opening).await?;
-    let bounded = Bounded { tcp, read: 0 };
-    let hello = LazyConfigAcceptor::new(Acceptor::default(), bounded)
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), Bounded { tcp, read: 0 })
         .await
         .map_err(|error| {
             let spoken = NotTls::in_opening(&opening[..opened]);

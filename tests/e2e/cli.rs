@@ -843,7 +843,7 @@ fn pub_that_cannot_connect_ends_with_1_and_says_why() {
     assert!(
         outcome
             .err_text()
-            .contains("often it is not for client use"),
+            .contains("its log says why: often it is not for client use"),
         "{outcome:#?}"
     );
 

@@ -312,6 +312,44 @@ fn tls_1_2_is_refused_unless_it_is_allowed() {
     }
 }
 
+/// Lengths of the records with application data that came, headers not counted.
+fn record_lengths(flags: &[&str], version: &str) -> Vec<usize> {
+    let broker = Broker::with(flags);
+    let folder = tempfile::tempdir().unwrap();
+    let messages = folder.path().join("messages");
+    let outcome = pipe(
+        &broker,
+        &[version, "-msg", "-msgfile", messages.to_str().unwrap()],
+        &script(),
+    );
+    check_answers(&parsed(&outcome));
+    let messages = fs::read_to_string(messages).unwrap();
+    let lines: Vec<&str> = messages.lines().collect();
+    let headers = lines.windows(2).filter_map(|pair| {
+        let is_header = pair[0].starts_with("<<<") && pair[0].contains("RecordHeader");
+        let header: Vec<&str> = pair[1].split_whitespace().collect();
+        match header[..] {
+            [_, _, _, high, low] if is_header => {
+                Some(usize::from_str_radix(&format!("{high}{low}"), 16).unwrap())
+            }
+            _ => None,
+        }
+    });
+    headers.collect()
+}
+
+#[test]
+fn records_are_as_small_as_asked_for() {
+    const SMALL: &[&str] = &["--tls-min", "1.2", "--tls-record-bytes-max", "512"];
+    // One byte for the type and 16 of the cipher; in TLS 1.2, 8 more in the place of the type.
+    for (version, overhead) in [("-tls1_3", 17), ("-tls1_2", 24)] {
+        let small = record_lengths(SMALL, version);
+        assert_eq!(small.iter().max(), Some(&(512 + overhead)), "{small:?}");
+        let large = record_lengths(&["--tls-min", "1.2"], version);
+        assert!(large.iter().max() > small.iter().max(), "{large:?}");
+    }
+}
+
 #[test]
 fn no_session_can_be_resumed() {
     let broker = Broker::with(&["--tls-min", "1.2"]);
