@@ -44,13 +44,7 @@ impl Attempts {
         }
         let new = || Meter::new(rate, now);
         let meter = networks.entry(network).or_insert_with(new);
-        let mut with_this = *meter;
-        with_this.count(1, now);
-        let is_taken = with_this.over_until(now).is_none();
-        if is_taken {
-            *meter = with_this;
-        }
-        is_taken
+        meter.count_within(1, now)
     }
 }
 
