@@ -39,7 +39,7 @@ pub fn run(mut input: &[u8]) {
     ];
     let shown = ListSummary::read(&path).map_err(|fault| check_message(&fault));
     if let Ok(tls) = read_tls(files) {
-        // Whatever stands in a list is told in a few bytes of it.
+        // Each entry of a list takes some of its bytes.
         assert!(tls.clients.revoked_count() <= file.len());
         assert!(shown.is_ok(), "what serves can be shown");
         for list in &lists {

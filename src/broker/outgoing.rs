@@ -2,7 +2,7 @@
 //!
 //! Owns that order. Whatever the registry says to a client passes through here, so that no answer
 //! can come before what it speaks of, and no end of a subscription before its beginning. Coming and
-//! going is encoded once for everyone, and cut only where a client is told something else in between.
+//! going is encoded once for everyone, and cut only where something else for a client comes between.
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
 

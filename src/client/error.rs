@@ -156,7 +156,7 @@ fn certificate_reason(fault: &CertificateError) -> Option<String> {
     };
     Some(match fault {
         CertificateError::UnknownIssuer => {
-            "the server's certificate is not from a CA that this client trusts: give it the server's CA".to_owned()
+            "the server's certificate is not from a CA that this client trusts".to_owned()
         }
         CertificateError::NotValidForNameContext {
             expected,
