@@ -19,14 +19,12 @@ use std::{
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::RawValue;
 use tidings::{
+    access::{AccessRules, Permissions},
     broker::{Limits, Outbox, OutboxLimits, Peer, Registry, RoutingTable, Session},
+    identity::Identity,
     protocol::{
         ClientEvent, ClientId, Frame, MessageTemplate, ServerId, Timestamp,
         client_event::{Publish, Subscribe, decode},
-    },
-    security::{
-        Identity,
-        access::{AccessRules, Permissions},
     },
     topic::{Topic, TopicFilter},
 };

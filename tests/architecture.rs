@@ -15,14 +15,22 @@ use std::{
 
 const FLOORS: &[(&str, u8)] = &[
     ("clock", 0),
+    ("text", 0),
     ("protocol", 1),
     ("topic", 1),
-    ("security", 2),
-    ("client", 2),
-    ("broker", 3),
-    ("server", 4),
-    ("config", 5),
-    ("cli", 6),
+    ("files", 1),
+    ("network", 1),
+    ("identity", 1),
+    ("tls", 2),
+    ("access", 2),
+    ("tokens", 2),
+    ("pki", 2),
+    ("policy", 3),
+    ("client", 3),
+    ("broker", 4),
+    ("server", 5),
+    ("config", 6),
+    ("cli", 7),
 ];
 
 fn floor(room: &str) -> Option<u8> {

@@ -15,7 +15,7 @@ use std::{
 
 use clap::CommandFactory;
 use regex_syntax::hir::{Class, HirKind};
-use tidings::{cli::Cli, security::Identity};
+use tidings::{cli::Cli, identity::Identity};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -2,10 +2,7 @@
 
 use pem::Pem;
 use rustls::pki_types::CertificateDer;
-use tidings::security::{
-    IdentityError, IdentitySource, identity_of,
-    inspect::{CertificateSummary, escaped},
-};
+use tidings::{identity::{IdentityError, IdentitySource, identity_of}, pki::inspect::CertificateSummary, text::escaped};
 
 use crate::{
     certificate_authority::{contents_of, elements, now, request, signed_part, world},

@@ -3,10 +3,7 @@
 use std::fs;
 
 use pem::Pem;
-use tidings::security::{
-    inspect::ListSummary,
-    issue::{Revocation, RevocationList, RevocationReason, Serial},
-};
+use tidings::pki::{inspect::ListSummary, Revocation, RevocationList, RevocationReason, Serial};
 
 use crate::{
     certificate_authority::{
@@ -87,7 +84,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         reason,
         invalid_since: Some(now()),
     };
-    let shown = tidings::security::inspect::CertificateSummary::read(
+    let shown = tidings::pki::inspect::CertificateSummary::read(
         &world.certificates.certificate("alice"),
     )
     .expect("a certificate");

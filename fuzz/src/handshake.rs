@@ -15,7 +15,7 @@ use rustls::{
     sign::{CertifiedKey, SigningKey},
     version::{TLS12, TLS13},
 };
-use tidings::security::{refusal_code, tls_refusal};
+use tidings::tls::{refusal_code, tls_refusal};
 
 use crate::{
     certificate_authority::world,

@@ -9,10 +9,7 @@ use aws_lc_rs::{
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::sign, jwk::Jwk};
 use serde_json::{Value, json};
-use tidings::security::{
-    Identity,
-    tokens::{Proof, SignedTokenKeys, TokenFault, TokenPolicy},
-};
+use tidings::{identity::Identity, tokens::{Proof, SignedTokenKeys, TokenFault, TokenPolicy}};
 
 use crate::{
     certificate_authority::ed25519_pkcs8,

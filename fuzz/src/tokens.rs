@@ -5,10 +5,7 @@ use std::{fmt::Write as _, path::Path, sync::LazyLock};
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::DateTime;
 use tempfile::TempDir;
-use tidings::security::{
-    Identity,
-    tokens::{TokenBook, TokenFile, TokenPolicy, is_token_id},
-};
+use tidings::{identity::Identity, tokens::{TokenBook, TokenFile, TokenPolicy, is_token_id}};
 
 use crate::oracle::{check_identity, check_message, split_at_zero};
 

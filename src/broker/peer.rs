@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 use super::Outbox;
-use crate::{security::access::Permissions, topic::Topic};
+use crate::{access::Permissions, topic::Topic};
 
 /// The gate that every message passes on its way to a client, whatever brings it there: a
 /// subscription may be wider than what its client may have.

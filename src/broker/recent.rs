@@ -2,8 +2,8 @@ use std::collections::HashMap;
 
 use super::routes::{RoutingTable, Subscriber};
 use crate::{
+    identity::Identity,
     protocol::{ClientId, MessageTemplate},
-    security::Identity,
     topic::Topic,
 };
 

@@ -1,7 +1,7 @@
 use super::RegistryGone;
 use crate::{
+    access::Denial,
     protocol::{Code, Fault},
-    security::access::Denial,
 };
 
 /// Why the broker does not do what a client asks.

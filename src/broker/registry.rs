@@ -9,11 +9,9 @@ use super::{
     state::{Admitted, Candidate, Command, State},
 };
 use crate::{
+    access::{AccessRules, Narrowing},
+    identity::Identity,
     protocol::{ClientId, Code, Fault, Frame, ServerId, Timestamp},
-    security::{
-        Identity,
-        access::{AccessRules, Narrowing},
-    },
     topic::TopicFilter,
 };
 

@@ -6,12 +6,13 @@ use super::{
     routes::RoutingTable,
 };
 use crate::{
+    access::ClientLimits,
+    identity::Identity,
     protocol::{
         ClientId, CloseReason, Frame, ServerEvent, Timestamp,
         client_event::{Publish, Subscribe},
         server_event::{Published, Subscription, encode},
     },
-    security::{Identity, access::ClientLimits},
     topic::{Topic, TopicFilter},
 };
 

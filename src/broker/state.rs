@@ -24,11 +24,10 @@ use super::{
     routes::RoutingTable,
 };
 use crate::{
+    access::{AccessRules, Narrowing, Permissions},
+    identity::Identity,
+    network::Network,
     protocol::{ClientId, CloseReason, Code, Fault, Frame, Timestamp},
-    security::{
-        Identity, Network,
-        access::{AccessRules, Narrowing, Permissions},
-    },
     topic::TopicFilter,
 };
 

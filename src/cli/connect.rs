@@ -13,7 +13,8 @@ use tokio::runtime;
 use super::{dev, exit::UsageError};
 use crate::{
     client::Options,
-    security::{Credentials, Sources, client_config, remedy},
+    files::{Sources, remedy},
+    tls::{Credentials, client_config},
 };
 
 /// Where a token is looked for that is in no file.

@@ -6,14 +6,14 @@ use std::{
 
 use super::say::say;
 use crate::{
+    access::AccessError,
     client,
     config::ConfigError,
+    pki::{IssueError, inspect::InspectError},
     protocol::Code,
-    security::{
-        TlsError, access::AccessError, inspect::InspectError, issue::IssueError,
-        tokens::TokenFileError,
-    },
     server::ServerError,
+    tls::TlsError,
+    tokens::TokenFileError,
 };
 
 /// What a command ends with, where it is not success. The numbers of `sysexits.h`.
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_was_typed_wrongly_is_told_apart_from_what_failed() {
-        let inspected = crate::security::inspect::CertificateSummary::read("/nowhere".as_ref());
+        let inspected = crate::pki::inspect::CertificateSummary::read("/nowhere".as_ref());
         assert_eq!(exit_of(&inspected.unwrap_err().into()), Exit::Usage);
         assert_eq!(exit_of(&UsageError(String::new()).into()), Exit::Usage);
         assert_eq!(exit_of(&anyhow::anyhow!("")), Exit::Failure);

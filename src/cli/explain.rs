@@ -9,11 +9,10 @@ use serde::{Deserialize, de::IntoDeserializer};
 
 use super::exit::{Exit, Told, UsageError};
 use crate::{
+    access::{AccessRules, Action, Explanation},
+    files::{Sources, Unreadable},
+    identity::Identity,
     protocol::ClientId,
-    security::{
-        Identity, Sources, Unreadable,
-        access::{AccessRules, Action, Explanation},
-    },
     topic::{Topic, TopicFilter},
 };
 

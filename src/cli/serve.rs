@@ -16,7 +16,8 @@ use tracing::{info, warn};
 use super::{Cli, dev, log, say::say};
 use crate::{
     config::ServeFlags,
-    security::{Aside, Policy},
+    files::Aside,
+    policy::Policy,
     server::{Reload, Server, Settings, Shutdown},
 };
 

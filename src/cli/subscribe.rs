@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     client::{Client, Connectivity, Delivery, Error, Gap, Message, Reconnect},
-    security::turns_direction,
+    text::turns_direction,
     topic::TopicFilter,
 };
 

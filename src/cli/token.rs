@@ -13,11 +13,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{exit::UsageError, say::Talk};
 use crate::{
     clock,
-    security::{
-        Identity,
-        inspect::{day_and_time, escaped},
-        tokens::{Changed, TokenEntry, TokenFile, is_token_id},
-    },
+    identity::Identity,
+    text::{day_and_time, escaped},
+    tokens::{Changed, TokenEntry, TokenFile, is_token_id},
 };
 
 /// Days of the longest lifetime: a century. What is to outlast it needs no end.
@@ -323,7 +321,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::security::tokens::TokenPolicy;
+    use crate::tokens::TokenPolicy;
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_769_860_800, 0).unwrap()

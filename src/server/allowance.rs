@@ -1,7 +1,7 @@
 use tokio::time::Instant;
 
 use super::rate::{Meter, Rate};
-use crate::security::access::ClientLimits;
+use crate::access::ClientLimits;
 
 /// What an identity may do in a time, and what it has made use of.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::allowance::Allowance;
-use crate::security::{Identity, access::ClientLimits};
+use crate::{access::ClientLimits, identity::Identity};
 
 /// Identities that are remembered before those that make use of nothing are looked for.
 const IDENTITIES_MAX: usize = 64 * 1024;

@@ -6,7 +6,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::rate::{Meter, Rate};
-use crate::security::Network;
+use crate::network::Network;
 
 /// Networks that are remembered.
 const NETWORKS_MAX: usize = 64 * 1024;

@@ -10,12 +10,15 @@ use std::{net::SocketAddr, time::Duration};
 use tracing::{error, info, warn};
 
 use super::repeats::{Repeated, Repeats, Subject};
+use crate::network::Network;
 use crate::{
+    access::Denial,
     broker::{Judged, Refusal, Withdrawn},
+    identity::Identity,
+    policy::{Group, Policy},
     protocol::{ClientId, CloseReason, Code},
-    security::{
-        Group, Identity, Network, Policy, access::Denial, inspect::escaped, tokens::TokenFault,
-    },
+    text::escaped,
+    tokens::TokenFault,
 };
 
 /// The target under which the log has the audit trail.

@@ -30,11 +30,13 @@ use super::{
 };
 use crate::{
     broker::{Outbox, Refusal, Registry},
+    identity::{Identity, identity_of},
+    policy::Policy,
     protocol::{
         CloseReason, Code, Fault, LineSplitter, ServerEvent, Timestamp,
         server_event::{Refused, encode},
     },
-    security::{Identity, Policy, identity_of, refusal_code, tls_refusal},
+    tls::{refusal_code, tls_refusal},
 };
 
 /// How long a peer may take for the last lines and for closing its side.

@@ -16,7 +16,10 @@ use super::{
     standing::{Lost, Standing},
 };
 use crate::{
+    access::ClientLimits,
     broker::{Admission, Outbox, Refusal, Session},
+    identity::Identity,
+    policy::Policy,
     protocol::{
         ClientEvent, ClientId, CloseReason, Code, EventName, Fault, LineTooLong, PROTOCOL_VERSION,
         ServerEvent, ServerId, Timestamp,
@@ -26,7 +29,6 @@ use crate::{
             Refused, ServerName, encode,
         },
     },
-    security::{Identity, Policy, access::ClientLimits},
 };
 
 /// Bytes of a line before authentication: enough for a token, too little to fill memory with.

@@ -27,7 +27,7 @@ use tokio_rustls::{
     server::{StartHandshake, TlsStream},
 };
 
-use crate::security::{NotTls, Policy};
+use crate::{policy::Policy, tls::NotTls};
 
 /// Bytes in which a ClientHello has to be complete. With post-quantum keys it takes some 2 KiB;
 /// rustls would collect 64 KiB of it.

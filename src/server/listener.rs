@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::connection::{self, Host};
-use crate::security::{Network, canonical};
+use crate::network::{Network, canonical};
 
 /// Connections that the kernel holds until they are accepted. A fleet that reconnects at once comes
 /// in thousands; the kernel caps it at `net.core.somaxconn`.

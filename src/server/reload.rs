@@ -21,8 +21,9 @@ use tracing::{error, warn};
 use super::{audit, connection::Host, systemd};
 use crate::{
     broker::RegistryGone,
+    policy::{Group, Policy, Reading, Seen},
     protocol::Timestamp,
-    security::{Deadline, Group, Policy, Reading, Seen},
+    tls::Deadline,
 };
 
 /// How long reading all files may take: a file system that hangs is not to hold up the next reload.

@@ -7,12 +7,12 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use crate::{
+    access::Narrowing,
+    identity::Identity,
+    policy::Policy,
     protocol::{CloseReason, Code},
-    security::{
-        CertificateRefusal, Identity, Policy,
-        access::Narrowing,
-        tokens::{Proof, TokenFault},
-    },
+    tls::CertificateRefusal,
+    tokens::{Proof, TokenFault},
 };
 
 /// How long the clock on the wall is trusted to go as the timers do. It may be set, and timers do

@@ -11,15 +11,13 @@ use std::{
 
 use serde_json::value::RawValue;
 use tidings::{
+    access::{self, AccessRules},
     broker::{Limits, Outbox, OutboxLimits, Refusal, Registry, Session},
+    identity::Identity,
     protocol::{
         CloseReason, Code, Frame, ServerEvent, ServerId, Timestamp,
         client_event::{Publish, Subscribe},
         server_event::{Empty, ServerLine, encode},
-    },
-    security::{
-        Identity,
-        access::{self, AccessRules},
     },
     topic::{Topic, TopicFilter},
 };

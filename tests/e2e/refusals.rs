@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tidings::security::issue::CertificateRequest;
+use tidings::pki::CertificateRequest;
 
 use crate::support::{
     AUTHENTICATE, Broker, Client, DEADLINE, DISCONNECT, End, Files, Line, Witness, line, list_of,

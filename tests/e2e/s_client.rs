@@ -4,7 +4,7 @@ use std::fs;
 
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
-use tidings::security::issue::{Authority, CertificateRequest, Purpose, Validity};
+use tidings::pki::{Authority, CertificateRequest, Purpose, Validity};
 
 use crate::support::{
     AUTHENTICATE, Broker, Client, DISCONNECT, End, Files, Line, Outcome, Process, complaints, line,

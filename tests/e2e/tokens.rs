@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use tidings::security::{Identity, tokens::TokenFile};
+use tidings::{identity::Identity, tokens::TokenFile};
 
 use crate::support::{
     Broker, Client, Line, PolicyFolder, Process, Witness, line, list_of, publish_ref, run,

@@ -11,9 +11,9 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::{
+    access::AccessRules,
     broker::{Interrupt, Limits, OutboxLimits, routes::LOOK_UPS},
     protocol::ServerId,
-    security::access::AccessRules,
 };
 
 fn rules(text: &str) -> Arc<AccessRules> {

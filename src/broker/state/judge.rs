@@ -4,11 +4,9 @@ use std::{net::SocketAddr, sync::Arc};
 
 use super::{Batch, Client, State, Told};
 use crate::{
+    access::{AccessRules, Denial, Permissions},
+    identity::Identity,
     protocol::{ClientId, CloseReason},
-    security::{
-        Identity,
-        access::{AccessRules, Denial, Permissions},
-    },
     topic::TopicFilter,
 };
 

@@ -6,8 +6,8 @@ use std::{
 use super::{Limits, Peer, count_down, is_reached};
 use crate::{
     broker::routes::RoutingTable,
+    identity::Identity,
     protocol::{ClientId, Code, Fault},
-    security::Identity,
     topic::{FilterShape, TopicFilter},
 };
 

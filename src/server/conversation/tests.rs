@@ -13,15 +13,14 @@ use serde_json::{Value, json};
 use tokio::{runtime, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 
-use super::{super::allowances::Allowances, *};
+use super::*;
+use crate::server::allowances::Allowances;
 use crate::{
+    access::AccessRules,
     broker::{Limits, OutboxLimits, Registry},
+    pki::{CertificateFolder, ServerNames, Validity},
+    policy::PolicyFiles,
     protocol::Frame,
-    security::{
-        PolicyFiles,
-        access::AccessRules,
-        issue::{CertificateFolder, ServerNames, Validity},
-    },
 };
 
 const SETTINGS: ConnectionSettings = ConnectionSettings {

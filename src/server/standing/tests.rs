@@ -7,9 +7,9 @@ use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 use super::*;
-use crate::security::{
-    PolicyFiles,
-    issue::{CertificateFolder, CertificateRequest, ServerNames, Validity},
+use crate::{
+    pki::{CertificateFolder, CertificateRequest, ServerNames, Validity},
+    policy::PolicyFiles,
     tokens::TokenFile,
 };
 
@@ -169,6 +169,6 @@ async fn another_policy_takes_the_place_where_it_takes_the_token_that_it_stands_
 }
 
 fn other_authority() -> String {
-    let other = crate::security::issue::Authority::generate("another").unwrap();
+    let other = crate::pki::Authority::generate("another").unwrap();
     other.certificate_pem().to_owned()
 }
