@@ -22,7 +22,7 @@ use std::{
 
 pub use explain::{Action, Explanation};
 pub use file::AccessError;
-pub use permissions::{ClientLimits, Denial, Narrowing, Permissions};
+pub use permissions::{ClientLimits, Denial, Permissions, TokenScope};
 
 use file::Rule;
 use pattern::Subject;

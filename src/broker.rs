@@ -10,27 +10,27 @@
 //! **Invariants:** nothing here ever waits for a client; every queue is bounded; a client that was
 //! admitted departs exactly once, whatever ends its connection.
 
-mod departure;
+mod client_handle;
+mod disconnect_guard;
 mod outbox;
 mod outgoing;
-mod peer;
 mod presence;
 mod recent;
-mod refusal;
 mod registry;
+mod request_error;
 mod routes;
 mod session;
 mod state;
 
-pub use departure::Departure;
+pub use disconnect_guard::DisconnectGuard;
 pub use outbox::{Interrupt, Outbox, OutboxLimits};
-pub use refusal::Refusal;
 pub use registry::{Admission, Registry, RegistryGone};
+pub use request_error::RequestError;
 pub use session::Session;
-pub use state::{Judged, Limits, Withdrawn};
+pub use state::{Limits, Reevaluated, Withdrawn};
 
 #[doc(hidden)]
 pub use {
-    peer::Peer,
-    routes::{RoutingTable, Subscriber},
+    client_handle::ClientHandle,
+    routes::{Recipient, RoutingTable},
 };

@@ -8,7 +8,7 @@ mod digest;
 mod tracked;
 mod words;
 
-pub(crate) use atomic::Aside;
+pub(crate) use atomic::AtomicFile;
 pub(crate) use digest::sha256;
-pub use tracked::{Contents, FILE_BYTES_MAX, Sources};
+pub use tracked::{Contents, FILE_BYTES_MAX, TrackedFiles};
 pub(crate) use words::{GARBLED, Unreadable, WritableByOthers, remedy};

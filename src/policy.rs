@@ -12,9 +12,9 @@ use std::{
 
 use crate::{
     access::{AccessError, AccessRules},
-    files::{Sources, Unreadable, WritableByOthers},
+    files::{TrackedFiles, Unreadable, WritableByOthers},
     tls::{ServerTls, ServerTlsFiles, TlsError},
-    tokens::{SignedTokenKeys, TokenBook, TokenFileError, TokenPolicy},
+    tokens::{SignedTokenKeys, TokenFileError, TokenPolicy, TokenStore},
 };
 
 /// Where the policy is read from.
@@ -94,7 +94,7 @@ impl Group {
 }
 
 /// What was in the files of each group that is not as it is in force.
-pub type Seen = BTreeMap<Group, Sources>;
+pub type Seen = BTreeMap<Group, TrackedFiles>;
 
 /// What decides, as of one reading. Parts that did not change from one reading to the next are the
 /// same parts, which pointers tell.
@@ -107,7 +107,7 @@ pub struct Policy {
     /// What a client proves itself with beside its certificate.
     pub tokens: Arc<TokenPolicy>,
     files: PolicyFiles,
-    sources: BTreeMap<Group, Sources>,
+    sources: BTreeMap<Group, TrackedFiles>,
 }
 
 /// What came of reading again.
@@ -158,18 +158,18 @@ impl Policy {
     ///
     /// The first fault.
     pub fn read(files: PolicyFiles) -> Result<Self, PolicyError> {
-        let mut sources = BTreeMap::<Group, Sources>::new();
+        let mut sources = BTreeMap::<Group, TrackedFiles>::new();
         let clients = files
             .tls
             .clients(None, sources.entry(Group::Authorities).or_default())?;
         let own = (files.tls).own_certificate(sources.entry(Group::Certificate).or_default())?;
         let access = files.rules(sources.entry(Group::Access).or_default())?;
-        let book = files.book(sources.entry(Group::Tokens).or_default())?;
+        let store = files.store(sources.entry(Group::Tokens).or_default())?;
         let signed = files.signed(sources.entry(Group::TokenKeys).or_default())?;
         Ok(Self {
             tls: Arc::new(ServerTls::new(&files.tls, own, clients)?),
             access: Arc::new(access),
-            tokens: Arc::new(TokenPolicy::new(book, signed)),
+            tokens: Arc::new(TokenPolicy::new(store, signed)),
             files,
             sources,
         })
@@ -185,10 +185,10 @@ impl Policy {
         let (mut new, mut is_other) = (self.clone(), false);
         let (mut faults, mut seen) = (Vec::new(), Seen::new());
         for (&group, in_force) in &self.sources {
-            if in_force.look_again() == *in_force {
+            if in_force.reread() == *in_force {
                 continue;
             }
-            let mut sources = Sources::default();
+            let mut sources = TrackedFiles::default();
             let outcome = new.with(group, &mut sources);
             seen.insert(group, sources.clone());
             if last_seen.is_some_and(|last| last.get(&group) != Some(&sources)) {
@@ -211,7 +211,7 @@ impl Policy {
     }
 
     /// The same with one group read anew.
-    fn with(&self, group: Group, sources: &mut Sources) -> Result<Self, PolicyError> {
+    fn with(&self, group: Group, sources: &mut TrackedFiles) -> Result<Self, PolicyError> {
         let (mut new, files) = (self.clone(), &self.files);
         match group {
             Group::Certificate => {
@@ -225,7 +225,7 @@ impl Policy {
                 new.tls = Arc::new(tls);
             }
             Group::Access => new.access = Arc::new(files.rules(sources)?),
-            Group::Tokens => new.tokens = Arc::new(self.tokens.with_book(files.book(sources)?)),
+            Group::Tokens => new.tokens = Arc::new(self.tokens.with_store(files.store(sources)?)),
             Group::TokenKeys => {
                 new.tokens = Arc::new(self.tokens.with_signed(files.signed(sources)?));
             }
@@ -241,21 +241,21 @@ impl Policy {
 }
 
 impl PolicyFiles {
-    fn rules(&self, sources: &mut Sources) -> Result<AccessRules, PolicyError> {
+    fn rules(&self, sources: &mut TrackedFiles) -> Result<AccessRules, PolicyError> {
         match &self.access {
             Some(path) => Ok(AccessRules::parse(path, &read(path, sources)?)?),
             None => Ok(AccessRules::open()),
         }
     }
 
-    fn book(&self, sources: &mut Sources) -> Result<Option<TokenBook>, PolicyError> {
+    fn store(&self, sources: &mut TrackedFiles) -> Result<Option<TokenStore>, PolicyError> {
         match &self.tokens {
-            Some(path) => Ok(Some(TokenBook::parse(path, &read(path, sources)?)?)),
+            Some(path) => Ok(Some(TokenStore::parse(path, &read(path, sources)?)?)),
             None => Ok(None),
         }
     }
 
-    fn signed(&self, sources: &mut Sources) -> Result<Option<SignedTokenKeys>, PolicyError> {
+    fn signed(&self, sources: &mut TrackedFiles) -> Result<Option<SignedTokenKeys>, PolicyError> {
         let Some(TokenKeysFile {
             path,
             issuer,
@@ -269,7 +269,7 @@ impl PolicyFiles {
     }
 }
 
-fn read(path: &Path, sources: &mut Sources) -> Result<Vec<u8>, PolicyError> {
+fn read(path: &Path, sources: &mut TrackedFiles) -> Result<Vec<u8>, PolicyError> {
     let contents = sources.read(path).map_err(|cause| PolicyError::Read {
         path: path.to_owned(),
         cause,

@@ -6,20 +6,18 @@
 //! **Invariants:** the accept loop never waits for a peer; every wait for a peer has a deadline; a
 //! connection that panics or misbehaves ends alone; a core task that ends, ends the daemon.
 
-mod allowance;
-mod allowances;
-mod attempts;
 mod audit;
 mod connection;
+mod context;
 mod conversation;
+mod credentials;
 mod handshake;
+mod limits;
 mod link;
 mod listener;
-mod rate;
 mod reload;
 mod repeats;
 mod shutdown;
-mod standing;
 mod systemd;
 mod wire;
 
@@ -41,7 +39,7 @@ use crate::{
     protocol::{ServerId, server_event::ConnectionLimits},
 };
 use audit::Audit;
-use connection::Host;
+use context::ServerContext;
 
 /// All that a server is run with, checked and ready.
 #[derive(Clone, Debug)]
@@ -200,19 +198,25 @@ impl Server {
             telling.keep_telling().await;
             "audit trail"
         });
-        let host = Arc::new(Host::new(settings, policy, registry.clone(), audit));
-        let reloading = reload::keep_current(Arc::clone(&host), reload);
+        let context = Arc::new(ServerContext::new(
+            settings,
+            policy,
+            registry.clone(),
+            audit,
+        ));
+        let reloading = reload::keep_current(Arc::clone(&context), reload);
         core.spawn(async move {
             reloading.await;
             "reloading"
         });
-        let watching = reload::watch_deadlines(Arc::clone(&host));
+        let watching = reload::watch_expiries(Arc::clone(&context));
         core.spawn(async move {
             watching.await;
-            "watch over deadlines"
+            "watch over expiries"
         });
         for listener in listeners {
-            let accepting = listener::accept_loop(listener, Arc::clone(&host), connections.clone());
+            let accepting =
+                listener::accept_loop(listener, Arc::clone(&context), connections.clone());
             let draining = shutdown.draining();
             core.spawn(async move {
                 draining.run_until_cancelled_owned(accepting).await;

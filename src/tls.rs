@@ -21,10 +21,10 @@ pub(crate) mod x509;
 
 pub use config::{Credentials, ServerTls, ServerTlsFiles, TlsVersion, client_config};
 pub use error::TlsError;
-pub use expiry::Deadline;
+pub use expiry::Expiry;
 pub use handshake_text::NotTls;
 pub(crate) use handshake_text::certificate_fault;
-pub use verify::{CertificateRefusal, ClientVerifier, refusal_code, tls_refusal};
+pub use verify::{ClientCertificateError, ClientVerifier, refusal_code, tls_refusal};
 
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,8 @@
 //!
 //! A token is bound to the identity of a certificate, so that alone it is worth nothing. Who holds
 //! a wrong secret learns nothing but that it is wrong; whose a token is, and when it ended, is told
-//! only to who has the right one. No secret is kept: the book has hashes, a proof has none.
+//! only to who has the right one. No secret is kept: the store has hashes, a verified token has none.
 
-mod book;
 mod file_error;
 #[cfg(test)]
 mod issuer;
@@ -15,19 +14,20 @@ mod key_set;
 mod secret;
 mod signed;
 mod store;
+mod token_file;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-pub use book::{TokenBook, TokenEntry};
 pub use file_error::TokenFileError;
 pub use secret::{NewToken, is_token_id};
 pub use signed::SignedTokenKeys;
-pub use store::{Changed, TokenFile};
+pub use store::{TokenEntry, TokenStore};
+pub use token_file::{Changed, TokenFile};
 
 use crate::protocol::{Code, Fault};
-use crate::{access::Narrowing, identity::Identity};
+use crate::{access::TokenScope, identity::Identity};
 
 /// Bytes of a token. A line before authentication has hardly more.
 const TOKEN_BYTES_MAX: usize = 4096;
@@ -35,24 +35,24 @@ const TOKEN_BYTES_MAX: usize = 4096;
 /// Which tokens are taken. By default none is wanted.
 #[derive(Debug, Default)]
 pub struct TokenPolicy {
-    book: Option<TokenBook>,
+    store: Option<TokenStore>,
     signed: Option<SignedTokenKeys>,
 }
 
 /// That a client had a good token, and what follows from it. It holds no secret.
 #[derive(Clone)]
-pub struct Proof {
+pub struct VerifiedToken {
     token_id: String,
     identity: Identity,
     expires: Option<DateTime<Utc>>,
-    narrowing: Option<Arc<Narrowing>>,
+    scope: Option<Arc<TokenScope>>,
     origin: Origin,
 }
 
-/// What has to be there still for a proof to hold.
+/// What has to be there still for a verified token to stay so.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// In the book: the hash of the token.
+    /// In the store: the hash of the token.
     Book([u8; 32]),
     /// In the key set: the digest of the key that signed it.
     Signed([u8; 32]),
@@ -60,7 +60,7 @@ enum Origin {
 
 /// Why a token does not let a client in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenFault {
+pub struct TokenError {
     /// `token_missing`, `token_invalid`, `token_expired` or `token_identity_mismatch`.
     pub code: Code,
     /// What the peer may know.
@@ -70,34 +70,34 @@ pub struct TokenFault {
 }
 
 impl TokenPolicy {
-    /// Takes the tokens of `book`, and those that a key of `signed` has signed.
+    /// Takes the tokens of `store`, and those that a key of `signed` has signed.
     #[must_use]
-    pub const fn new(book: Option<TokenBook>, signed: Option<SignedTokenKeys>) -> Self {
-        Self { book, signed }
+    pub const fn new(store: Option<TokenStore>, signed: Option<SignedTokenKeys>) -> Self {
+        Self { store, signed }
     }
 
-    /// The same with another book.
+    /// The same with another store.
     #[must_use]
-    pub fn with_book(&self, book: Option<TokenBook>) -> Self {
-        Self::new(book, self.signed.clone())
+    pub fn with_store(&self, store: Option<TokenStore>) -> Self {
+        Self::new(store, self.signed.clone())
     }
 
     /// The same with other keys.
     #[must_use]
     pub fn with_signed(&self, signed: Option<SignedTokenKeys>) -> Self {
-        Self::new(self.book.clone(), signed)
+        Self::new(self.store.clone(), signed)
     }
 
     /// Whether a client must have a token.
     #[must_use]
     pub const fn is_required(&self) -> bool {
-        self.book.is_some() || self.signed.is_some()
+        self.store.is_some() || self.signed.is_some()
     }
 
-    /// How many tokens the book holds, those included that have expired.
+    /// How many tokens the store holds, those included that have expired.
     #[must_use]
     pub fn token_count(&self) -> usize {
-        self.book.as_ref().map_or(0, |book| book.entries().len())
+        self.store.as_ref().map_or(0, |store| store.entries().len())
     }
 
     /// Judges what a client with this identity sent. `None` where no token is wanted: what came is
@@ -106,27 +106,27 @@ impl TokenPolicy {
     /// # Errors
     ///
     /// When a token is wanted and this is not one that lets the client in.
-    pub fn prove(
+    pub fn verify(
         &self,
         token: Option<&str>,
         identity: &Identity,
         now: DateTime<Utc>,
-    ) -> Result<Option<Proof>, TokenFault> {
+    ) -> Result<Option<VerifiedToken>, TokenError> {
         if !self.is_required() {
             return Ok(None);
         }
         // A script whose variable is not set sends an empty one.
         let token = token.filter(|token| !token.is_empty());
-        let token = token.ok_or_else(TokenFault::missing)?;
+        let token = token.ok_or_else(TokenError::missing)?;
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(TokenFault::unknown(None));
+            return Err(TokenError::unknown(None));
         }
-        let proof = match (&self.book, &self.signed) {
-            (Some(book), _) if secret::is_from_book(token) => book.prove(token, identity, now),
-            (_, Some(signed)) => signed.prove(token, identity, now),
-            _ => Err(TokenFault::unknown(None)),
+        let verified = match (&self.store, &self.signed) {
+            (Some(store), _) if secret::is_from_book(token) => store.verify(token, identity, now),
+            (_, Some(signed)) => signed.verify(token, identity, now),
+            _ => Err(TokenError::unknown(None)),
         };
-        proof.map(Some)
+        verified.map(Some)
     }
 
     /// Judges a session again by what is in force now: whether what proved it is still there.
@@ -134,27 +134,27 @@ impl TokenPolicy {
     /// # Errors
     ///
     /// When it is gone, has expired, or belongs to another identity by now.
-    pub fn prove_again(
+    pub fn reverify(
         &self,
-        proof: &Proof,
+        verified: &VerifiedToken,
         identity: &Identity,
         now: DateTime<Utc>,
-    ) -> Result<Proof, TokenFault> {
-        if proof.identity != *identity {
-            return Err(TokenFault::identity_mismatch(&proof.token_id));
+    ) -> Result<VerifiedToken, TokenError> {
+        if verified.identity != *identity {
+            return Err(TokenError::identity_mismatch(&verified.token_id));
         }
-        match (proof.origin, &self.book, &self.signed) {
-            (Origin::Book(hash), Some(book), _) => book.prove_again(proof, &hash, now),
+        match (verified.origin, &self.store, &self.signed) {
+            (Origin::Book(hash), Some(store), _) => store.reverify(verified, &hash, now),
             (Origin::Signed(key), _, Some(signed)) if signed.has_key(&key) => {
-                proof.clone().unexpired(now)
+                verified.clone().unexpired(now)
             }
-            _ => Err(TokenFault::withdrawn(&proof.token_id)),
+            _ => Err(TokenError::withdrawn(&verified.token_id)),
         }
     }
 }
 
-impl Proof {
-    /// Names the token in a log: its id in the book, or of a signed token the `jti` or the key.
+impl VerifiedToken {
+    /// Names the token in a log: its id in the store, or of a signed token the `jti` or the key.
     #[must_use]
     pub fn token_id(&self) -> &str {
         &self.token_id
@@ -168,31 +168,31 @@ impl Proof {
 
     /// What the token takes away of what the access rules allow.
     #[must_use]
-    pub const fn narrowing(&self) -> Option<&Arc<Narrowing>> {
-        self.narrowing.as_ref()
+    pub const fn scope(&self) -> Option<&Arc<TokenScope>> {
+        self.scope.as_ref()
     }
 
     /// The same, when its time is not over.
-    fn unexpired(self, now: DateTime<Utc>) -> Result<Self, TokenFault> {
+    fn unexpired(self, now: DateTime<Utc>) -> Result<Self, TokenError> {
         if self.expires.is_some_and(|expires| expires <= now) {
-            return Err(TokenFault::expired(&self.token_id));
+            return Err(TokenError::expired(&self.token_id));
         }
         Ok(self)
     }
 }
 
-impl fmt::Debug for Proof {
+impl fmt::Debug for VerifiedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proof")
+        f.debug_struct("VerifiedToken")
             .field("token_id", &self.token_id)
             .field("identity", &self.identity)
             .field("expires", &self.expires)
-            .field("narrowing", &self.narrowing)
+            .field("scope", &self.scope)
             .finish_non_exhaustive()
     }
 }
 
-impl TokenFault {
+impl TokenError {
     fn new(code: Code, reason: impl Into<Cow<'static, str>>, token_id: Option<&str>) -> Self {
         Self {
             code,
@@ -231,8 +231,8 @@ impl TokenFault {
     }
 }
 
-impl From<TokenFault> for Fault {
-    fn from(fault: TokenFault) -> Self {
+impl From<TokenError> for Fault {
+    fn from(fault: TokenError) -> Self {
         Self::new(fault.code, fault.reason)
     }
 }

@@ -298,7 +298,7 @@ fn the_detector_detects() {
         assert!(fault("broker/registry.rs", text), "{text}");
     }
     for text in [
-        "use crate::{protocol::{self, server_event}, topic::Topic, security::Identity};",
+        "use crate::{protocol::{self, server_event}, topic::Topic, identity::Identity};",
         "use crate::broker::State;",
         "use super::{Outbox, server::X};",
         "pub(crate) fn server() {}",
@@ -315,18 +315,15 @@ fn the_detector_detects() {
         let found = faults("broker/registry.rs", text);
         assert!(found.is_empty(), "{text}: {found:?}");
     }
-    assert!(!fault("broker/mod.rs", "use crate::security::X;"));
-    assert!(fault("broker/mod.rs", "use super::server::X;"));
+    assert!(!fault("broker.rs", "use crate::tls::X;"));
+    assert!(fault("broker.rs", "use super::server::X;"));
     assert!(fault(
-        "security/issue/authority.rs",
+        "tls/crl/list.rs",
         "use super::super::super::broker::X;"
     ));
-    assert!(!fault(
-        "security/issue/authority.rs",
-        "use super::super::broker::X;"
-    ));
+    assert!(!fault("tls/crl/list.rs", "use super::super::broker::X;"));
     assert!(
-        fault("attic/mod.rs", "use crate::protocol::X;"),
+        fault("attic.rs", "use crate::protocol::X;"),
         "a room without a floor"
     );
     assert!(

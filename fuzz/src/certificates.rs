@@ -20,9 +20,9 @@ pub fn run(mut input: &[u8]) {
     if let Some(change) = clients.changes_at(&chain, moment) {
         assert!(change > moment);
     }
-    match clients.judge(&chain, moment) {
+    match clients.verify(&chain, moment) {
         Ok(()) => {
-            assert_eq!(clients.judge_again(clients, &chain, moment), Ok(()));
+            assert_eq!(clients.reverify(clients, &chain, moment), Ok(()));
             // Names that are not looked at can be garbled, and then nothing is shown.
             if let Ok(shown) = show(&chain[0]) {
                 assert!(shown.is_for_clients());
@@ -122,7 +122,7 @@ mod tests {
         let seeds = seeds();
         for seed in [&seeds[0], &seeds[seeds.len() - 2]] {
             let chain = chain(seed[0], &seed[1..]);
-            assert_eq!(world().tls.clients.judge(&chain, now().into()), Ok(()));
+            assert_eq!(world().tls.clients.verify(&chain, now().into()), Ok(()));
         }
     }
 }

@@ -44,11 +44,11 @@ pub fn run(mut input: &[u8]) {
         }
         let chain = world.chain("alice");
         for moment in [now().into(), valid().not_after.into()] {
-            if let Err(refusal) = tls.clients.judge(&chain, moment) {
+            if let Err(refusal) = tls.clients.verify(&chain, moment) {
                 check_message(&refusal);
             }
-            let judged_again = tls.clients.judge_again(&world.tls.clients, &chain, moment);
-            if tls.clients.judge(&chain, moment).is_ok() {
+            let judged_again = tls.clients.reverify(&world.tls.clients, &chain, moment);
+            if tls.clients.verify(&chain, moment).is_ok() {
                 assert_eq!(judged_again, Ok(()));
             }
         }

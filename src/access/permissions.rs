@@ -44,7 +44,7 @@ impl Permissions {
     ///
     /// `reserved_topic` or `publish_denied`.
     pub fn may_publish(&self, topic: &Topic<'_>) -> Result<(), Denial> {
-        self.publish.judge_topic(topic).map_err(|refusal| {
+        self.publish.check_topic(topic).map_err(|refusal| {
             refusal.denial(&Asked {
                 code: Code::PublishDenied,
                 doing: "publishing to",
@@ -61,7 +61,7 @@ impl Permissions {
     ///
     /// `reserved_topic` or `subscribe_denied`.
     pub fn may_subscribe(&self, filter: &TopicFilter) -> Result<(), Denial> {
-        self.subscribe.judge_filter(filter).map_err(|refusal| {
+        self.subscribe.check_filter(filter).map_err(|refusal| {
             refusal.denial(&Asked {
                 code: Code::SubscribeDenied,
                 doing: "subscribing to",
@@ -74,7 +74,7 @@ impl Permissions {
     /// Whether a message on `topic` may reach the client: the gate of every way to it.
     #[must_use]
     pub fn may_receive(&self, topic: &Topic<'_>) -> bool {
-        self.subscribe.judge_topic(topic).is_ok()
+        self.subscribe.check_topic(topic).is_ok()
     }
 
     /// Whether the client is shown to others and told of them.
@@ -89,15 +89,15 @@ impl Permissions {
         &self.limits
     }
 
-    /// These permissions, without what `narrowing` leaves out. Nothing is ever added.
+    /// These permissions, without what `scope` leaves out. Nothing is ever added.
     #[must_use]
-    pub fn narrowed(self: Arc<Self>, narrowing: &Narrowing) -> Arc<Self> {
-        if *narrowing == Narrowing::default() {
+    pub fn narrowed_to(self: Arc<Self>, scope: &TokenScope) -> Arc<Self> {
+        if *scope == TokenScope::default() {
             return self;
         }
         let mut permissions = Self::clone(&self);
-        permissions.publish.narrow(narrowing.publish.as_deref());
-        permissions.subscribe.narrow(narrowing.subscribe.as_deref());
+        permissions.publish.narrow(scope.publish.as_deref());
+        permissions.subscribe.narrow(scope.subscribe.as_deref());
         Arc::new(permissions)
     }
 }
@@ -155,7 +155,7 @@ fn stricter<T: Ord + Default + Copy>(one: Option<T>, other: Option<T>) -> Option
 /// A part of a client's rights to which something else than the rules keeps it, such as a signed
 /// token. `None` leaves them as they are; an empty list leaves nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Narrowing {
+pub struct TokenScope {
     /// What it may publish to, of what the rules allow.
     pub publish: Option<Vec<TopicFilter>>,
     /// What it may subscribe to, of what the rules allow.
@@ -196,7 +196,7 @@ pub(super) struct Rights {
     allowed: Arc<[Clause]>,
     denied: Arc<[Clause]>,
     /// Each of them must allow it too.
-    narrowings: Vec<Arc<[TopicFilter]>>,
+    scopes: Vec<Arc<[TopicFilter]>>,
     /// Whether all is allowed that is not reserved: known beforehand, as it is asked the most.
     is_unrestricted: bool,
 }
@@ -208,14 +208,14 @@ impl Rights {
         Self {
             allowed: allowed.into(),
             denied: denied.into(),
-            narrowings: Vec::new(),
+            scopes: Vec::new(),
             is_unrestricted: allows_all && denies_none,
         }
     }
 
     fn narrow(&mut self, filters: Option<&[TopicFilter]>) {
         if let Some(filters) = filters {
-            self.narrowings.push(filters.into());
+            self.scopes.push(filters.into());
             self.is_unrestricted = false;
         }
     }
@@ -228,7 +228,7 @@ impl Rights {
         &self.denied
     }
 
-    fn judge_topic(&self, topic: &Topic<'_>) -> Result<(), Refusal> {
+    fn check_topic(&self, topic: &Topic<'_>) -> Result<(), Refusal> {
         let matches = |filter: &TopicFilter| filter.matches(topic);
         if topic.is_reserved() {
             return Err(Refusal::Reserved);
@@ -243,7 +243,7 @@ impl Rights {
             return Err(Refusal::NotAllowed);
         }
         if !self
-            .narrowings
+            .scopes
             .iter()
             .all(|filters| filters.iter().any(matches))
         {
@@ -253,7 +253,7 @@ impl Rights {
     }
 
     /// Of all topics that `filter` matches: they must be allowed, and not all of them denied.
-    fn judge_filter(&self, filter: &TopicFilter) -> Result<(), Refusal> {
+    fn check_filter(&self, filter: &TopicFilter) -> Result<(), Refusal> {
         if filter.is_reserved() {
             return Err(Refusal::Reserved);
         }
@@ -270,7 +270,7 @@ impl Rights {
             return Err(Refusal::NotAllowed);
         }
         if !self
-            .narrowings
+            .scopes
             .iter()
             .all(|filters| is_covered(filter, &**filters))
         {
@@ -282,13 +282,13 @@ impl Rights {
 
 impl PartialEq for Rights {
     fn eq(&self, other: &Self) -> bool {
-        fn narrowings(rights: &Rights) -> BTreeSet<BTreeSet<&TopicFilter>> {
-            let sets = rights.narrowings.iter();
+        fn scopes(rights: &Rights) -> BTreeSet<BTreeSet<&TopicFilter>> {
+            let sets = rights.scopes.iter();
             sets.map(|filters| filters.iter().collect()).collect()
         }
         same_filters(&self.allowed, &other.allowed)
             && same_filters(&self.denied, &other.denied)
-            && narrowings(self) == narrowings(other)
+            && scopes(self) == scopes(other)
     }
 }
 
@@ -316,7 +316,7 @@ enum Refusal {
     /// With the line of a rule that does.
     Denied(Option<usize>),
     NotAllowed,
-    /// Allowed by the rules, but not by a narrowing.
+    /// Allowed by the rules, but not by the scope of the token.
     LeftOut,
 }
 

@@ -13,7 +13,7 @@ use tokio::runtime;
 use super::{dev, exit::UsageError};
 use crate::{
     client::Options,
-    files::{Sources, remedy},
+    files::{TrackedFiles, remedy},
     tls::{Credentials, client_config},
 };
 
@@ -150,7 +150,7 @@ impl Connect {
     }
 
     fn read_token(&self, path: &Path) -> Result<String, String> {
-        let contents = Sources::default()
+        let contents = TrackedFiles::default()
             .read(path)
             .map_err(|error| format!("cannot read the token: {error}{}", remedy(&error)))?;
         if contents.is_open_to_others() && !self.allow_loose_key_permissions {

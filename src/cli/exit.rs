@@ -31,15 +31,15 @@ pub enum Exit {
 
 /// An outcome that was told already, and is only to be an exit code.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Told(pub(super) Exit);
+pub(super) struct SilentExit(pub(super) Exit);
 
-impl fmt::Display for Told {
+impl fmt::Display for SilentExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "exit code {}", self.0 as u8)
     }
 }
 
-impl std::error::Error for Told {}
+impl std::error::Error for SilentExit {}
 
 /// A fault in what was typed that clap could not see.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,7 @@ pub(super) fn code(outcome: anyhow::Result<()>) -> ExitCode {
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;
     };
-    if let Some(told) = error.downcast_ref::<Told>() {
+    if let Some(told) = error.downcast_ref::<SilentExit>() {
         return ExitCode::from(told.0 as u8);
     }
     if is_broken_pipe(&error) {

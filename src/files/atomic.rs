@@ -14,13 +14,13 @@ use crate::text::hex;
 
 /// A new file beside the one whose place it is to take; removed again when it does not.
 #[derive(Debug)]
-pub(crate) struct Aside {
+pub(crate) struct AtomicFile {
     path: PathBuf,
     file: File,
     is_moved: bool,
 }
 
-impl Aside {
+impl AtomicFile {
     /// With no more permissions than `mode` from the first moment on.
     pub(crate) fn create(target: &Path, mode: u32) -> io::Result<Self> {
         let path = target.with_file_name(name_beside(target)?);
@@ -73,7 +73,7 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.is_moved {
             // The fault that led here is the one to tell.
@@ -111,7 +111,7 @@ mod tests {
     fn leaves_nothing_aside_when_it_cannot_be_moved() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("alice.key");
-        let mut aside = Aside::create(&target, 0o640).unwrap();
+        let mut aside = AtomicFile::create(&target, 0o640).unwrap();
         let [name] = &names(folder.path())[..] else {
             panic!("one file");
         };
@@ -138,7 +138,7 @@ mod tests {
         let target = folder.path().join("list");
         fs::write(&target, "old").unwrap();
         fs::set_permissions(&target, Permissions::from_mode(0o604)).unwrap();
-        let mut aside = Aside::create(&target, 0o600).unwrap();
+        let mut aside = AtomicFile::create(&target, 0o600).unwrap();
         assert!(aside.take_after(&target).unwrap().is_none());
         aside.write("new").unwrap();
         aside.move_to(&target).unwrap();

@@ -15,7 +15,7 @@ pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Reads files, and remembers what was in each: what is checked, what is used and what a later look
 /// is compared with are the same bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources {
+pub struct TrackedFiles {
     digests: BTreeMap<PathBuf, Digest>,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Debug for Contents {
     }
 }
 
-impl Sources {
+impl TrackedFiles {
     /// Reads a file, whole; a link is followed.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Sources {
 
     /// The same files as they are now.
     #[must_use]
-    pub fn look_again(&self) -> Self {
+    pub fn reread(&self) -> Self {
         let mut now = Self::default();
         for path in self.digests.keys() {
             // What cannot be read is told when it is read to be used.
@@ -120,12 +120,12 @@ mod tests {
         for name in ["a", "b", "c"] {
             fs::write(path(name), name).unwrap();
         }
-        let mut first = Sources::default();
+        let mut first = TrackedFiles::default();
         for name in ["a", "b", "c", "missing"] {
             drop(first.read(&path(name)));
         }
         let changed = || {
-            let now = first.look_again();
+            let now = first.reread();
             now.changed_since(&first)
                 .map(Path::to_owned)
                 .collect::<Vec<_>>()
@@ -145,18 +145,18 @@ mod tests {
         fs::write(path("old"), "old").unwrap();
         fs::write(path("new"), "new").unwrap();
         std::os::unix::fs::symlink(path("old"), path("link")).unwrap();
-        let mut first = Sources::default();
+        let mut first = TrackedFiles::default();
         assert_eq!(first.read(&path("link")).unwrap().bytes, b"old");
         std::os::unix::fs::symlink(path("new"), path("aside")).unwrap();
         fs::rename(path("aside"), path("link")).unwrap();
-        assert_eq!(first.look_again().changed_since(&first).count(), 1);
+        assert_eq!(first.reread().changed_since(&first).count(), 1);
     }
 
     #[test]
     fn refuses_what_could_keep_it_waiting() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path(), Path::new("/dev/zero")] {
-            let fault = Sources::default().read(path).unwrap_err();
+            let fault = TrackedFiles::default().read(path).unwrap_err();
             assert_eq!(fault.kind(), io::ErrorKind::InvalidInput);
         }
     }
@@ -169,7 +169,7 @@ mod tests {
             .unwrap()
             .set_len(FILE_BYTES_MAX + 1)
             .unwrap();
-        let fault = Sources::default().read(&path).unwrap_err();
+        let fault = TrackedFiles::default().read(&path).unwrap_err();
         assert_eq!(fault.kind(), io::ErrorKind::FileTooLarge);
     }
 }

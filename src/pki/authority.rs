@@ -128,7 +128,7 @@ impl Authority {
             path: certificate_path.to_owned(),
             reason,
         };
-        let broken = |fault: pem::PemFault| unusable(fault.to_string());
+        let broken = |fault: pem::PemError| unusable(fault.to_string());
         let blocks = pem::certificate_blocks(&text).map_err(broken)?;
         let chain_pem = chain_of(&blocks).map_err(unusable)?;
         let first = blocks
@@ -137,12 +137,12 @@ impl Authority {
             .ok_or_else(|| unusable("there is none in it".to_owned()))?;
         let der = first.certificate().map_err(broken)?;
         Self::new(&der, first.text(), chain_pem, key).map_err(|fault| match fault {
-            AuthorityFault::Unusable(reason) => unusable(reason),
-            AuthorityFault::Subject(authority) => IssueError::AuthoritySubject { authority },
-            AuthorityFault::NotAuthority => IssueError::NotAuthority {
+            AuthorityError::Unusable(reason) => unusable(reason),
+            AuthorityError::Subject(authority) => IssueError::AuthoritySubject { authority },
+            AuthorityError::NotAuthority => IssueError::NotAuthority {
                 path: certificate_path.to_owned(),
             },
-            AuthorityFault::KeyMismatch => IssueError::KeyMismatch {
+            AuthorityError::KeyMismatch => IssueError::KeyMismatch {
                 key: key_path.to_owned(),
                 certificate: certificate_path.to_owned(),
             },
@@ -154,8 +154,8 @@ impl Authority {
         certificate_pem: String,
         chain_pem: String,
         key: KeyPair,
-    ) -> Result<Self, AuthorityFault> {
-        let unusable = |fault: &dyn fmt::Display| AuthorityFault::Unusable(fault.to_string());
+    ) -> Result<Self, AuthorityError> {
+        let unusable = |fault: &dyn fmt::Display| AuthorityError::Unusable(fault.to_string());
         let (_, parsed) = X509Certificate::from_der(der).map_err(|_| unusable(&GARBLED))?;
         let constraints = parsed
             .basic_constraints()
@@ -168,10 +168,10 @@ impl Authority {
             constraints,
             usage.is_none_or(|extension| extension.value.key_cert_sign()),
         ) else {
-            return Err(AuthorityFault::NotAuthority);
+            return Err(AuthorityError::NotAuthority);
         };
         if *parsed.public_key().subject_public_key.data != *key.public_key_raw() {
-            return Err(AuthorityFault::KeyMismatch);
+            return Err(AuthorityError::KeyMismatch);
         }
         let subject = escaped(&parsed.subject().to_string());
         if parsed
@@ -179,7 +179,7 @@ impl Authority {
             .iter_rdn()
             .any(|part| part.iter().count() != 1)
         {
-            return Err(AuthorityFault::Subject(subject));
+            return Err(AuthorityError::Subject(subject));
         }
         let serial = Serial::from_der(parsed.raw_serial())
             .ok_or_else(|| unusable(&"its serial number is below zero"))?;
@@ -194,7 +194,7 @@ impl Authority {
             not_after: DateTime::from_timestamp(parsed.validity().not_after.timestamp(), 0)
                 .unwrap_or(DateTime::<Utc>::MAX_UTC),
             issuer: Issuer::from_ca_cert_der(der, key)
-                .map_err(|_| AuthorityFault::Subject(subject.clone()))?,
+                .map_err(|_| AuthorityError::Subject(subject.clone()))?,
             subject,
         })
     }
@@ -357,7 +357,7 @@ impl fmt::Debug for IssuedCertificate {
 
 /// What can be wrong with a certificate and key that are to sign, whatever files they are from.
 #[derive(Debug, thiserror::Error)]
-enum AuthorityFault {
+enum AuthorityError {
     #[error("{0}")]
     Unusable(String),
     #[error("the subject {0} cannot be copied")]

@@ -24,7 +24,7 @@ use crate::{
     files::{GARBLED, sha256},
     identity::{Identity, IdentityError, IdentitySource, identity_of},
     text::hex,
-    tls::pem::{self, PemFault},
+    tls::pem::{self, PemError},
 };
 
 /// What one certificate says about itself.
@@ -87,7 +87,7 @@ impl CertificateSummary {
 
     fn read_by(
         path: &Path,
-        reader: fn(&[u8]) -> Result<Vec<CertificateDer<'static>>, PemFault>,
+        reader: fn(&[u8]) -> Result<Vec<CertificateDer<'static>>, PemError>,
     ) -> Result<Vec<Self>, InspectError> {
         let text = fs::read(path).map_err(|reason| InspectError::Read {
             path: path.to_owned(),
@@ -98,7 +98,7 @@ impl CertificateSummary {
             reason,
         };
         let ders = reader(&text).map_err(|fault| match fault {
-            PemFault::Nothing { .. } | PemFault::Binary => InspectError::NoCertificate {
+            PemError::Nothing { .. } | PemError::Binary => InspectError::NoCertificate {
                 path: path.to_owned(),
             },
             fault => InspectError::Unusable {

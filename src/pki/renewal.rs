@@ -13,7 +13,7 @@ use super::{
     authority::has_key,
     folder::{CERTIFICATE_MODE, KEY_MODE, check_name, exists},
 };
-use crate::{clock, files::Aside};
+use crate::{clock, files::AtomicFile};
 
 /// Which certificate is taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,22 +340,22 @@ impl CertificateFolder {
 }
 
 /// Writes a file beside the one that it is to replace.
-fn write_aside(to: &Path, text: &str, mode: u32) -> Result<Aside, IssueError> {
-    let written = Aside::create(to, mode).and_then(|mut aside| {
+fn write_aside(to: &Path, text: &str, mode: u32) -> Result<AtomicFile, IssueError> {
+    let written = AtomicFile::create(to, mode).and_then(|mut aside| {
         aside.write(text)?;
         Ok(aside)
     });
     written.map_err(|reason| unwritable(to, reason))
 }
 
-fn put_in_place(mut aside: Aside, to: &Path) -> Result<(), IssueError> {
+fn put_in_place(mut aside: AtomicFile, to: &Path) -> Result<(), IssueError> {
     aside.move_to(to).map_err(|reason| unwritable(to, reason))
 }
 
 /// Of a list, which everyone may read whatever the umask, unless somebody decided otherwise. Tells
 /// why its owner could not be kept, where that is so.
 fn replace_list(to: &Path, text: &str) -> io::Result<Option<io::Error>> {
-    let mut aside = Aside::create(to, CERTIFICATE_MODE)?;
+    let mut aside = AtomicFile::create(to, CERTIFICATE_MODE)?;
     aside.set_mode(CERTIFICATE_MODE)?;
     let owner_lost = aside.take_after(to)?;
     aside.write(text)?;

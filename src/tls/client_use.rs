@@ -20,11 +20,11 @@ const CHAIN_MAX: usize = 8;
 /// WebPKI takes a certificate that states no use at all for any use. A CA that also makes
 /// certificates for other ends would thereby let their holders in.
 #[derive(Debug)]
-pub(super) struct ForClientUse(pub(super) Trust<dyn ClientCertVerifier>);
+pub(super) struct RequireClientAuth(pub(super) Trust<dyn ClientCertVerifier>);
 
 /// What is demanded here and nowhere else.
 #[derive(thiserror::Error)]
-pub(super) enum Unfit {
+pub(super) enum UnsuitableCertificate {
     /// The certificate has no extended key usage at all.
     #[error(
         "the client's certificate does not state that it is for client use (extended key usage clientAuth)"
@@ -46,14 +46,14 @@ pub(super) enum Unfit {
     Unproven,
 }
 
-impl fmt::Debug for Unfit {
+impl fmt::Debug for UnsuitableCertificate {
     /// In words: of an error that is not its own, rustls prints this into the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl ClientCertVerifier for ForClientUse {
+impl ClientCertVerifier for RequireClientAuth {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -61,7 +61,9 @@ impl ClientCertVerifier for ForClientUse {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         if intermediates.len() > CHAIN_MAX {
-            return Err(refused(Unfit::ChainTooLong(intermediates.len() + 1)));
+            return Err(refused(UnsuitableCertificate::ChainTooLong(
+                intermediates.len() + 1,
+            )));
         }
         let verified = self.0.verify(now, |verifier| {
             verifier.verify_client_cert(end_entity, intermediates, now)
@@ -75,7 +77,7 @@ impl ClientCertVerifier for ForClientUse {
         if states_client_use(end_entity) {
             return Ok(verified);
         }
-        Err(refused(Unfit::NoStatedUse))
+        Err(refused(UnsuitableCertificate::NoStatedUse))
     }
 
     fn offer_client_auth(&self) -> bool {
@@ -117,14 +119,14 @@ impl ClientCertVerifier for ForClientUse {
     }
 }
 
-fn refused(reason: Unfit) -> Error {
+fn refused(reason: UnsuitableCertificate) -> Error {
     CertificateError::Other(OtherError(Arc::new(reason))).into()
 }
 
 /// Of a certificate that could not be verified, what rustls says sounds as if it were about itself.
 fn unproven(error: Error) -> Error {
     match error {
-        Error::InvalidCertificate(_) => refused(Unfit::Unproven),
+        Error::InvalidCertificate(_) => refused(UnsuitableCertificate::Unproven),
         other => other,
     }
 }
@@ -133,7 +135,7 @@ fn unproven(error: Error) -> Error {
 fn issuer_for_other_uses(intermediates: &[CertificateDer<'_>], error: Error) -> Error {
     let of_other_uses = |issuer: &CertificateDer<'_>| client_use(issuer) == Some(false);
     match intermediates.iter().position(of_other_uses) {
-        Some(index) => refused(Unfit::IssuerForOtherUses(index + 2)),
+        Some(index) => refused(UnsuitableCertificate::IssuerForOtherUses(index + 2)),
         None => error,
     }
 }

@@ -19,7 +19,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::{
     crl::RevocationLists,
     error::{Problem, TlsError},
-    expiry::Deadline,
+    expiry::Expiry,
     handshake_text::certificate_fault,
     reading::{read_certificates, read_key},
     roots::Authorities,
@@ -27,7 +27,7 @@ use super::{
     verify::ClientVerifier,
     x509::{parsed_in, times, unix_time},
 };
-use crate::{files::Sources, text::escaped};
+use crate::{files::TrackedFiles, text::escaped};
 
 /// Bytes of one's own certificates that peers are expected to take: more is most often a file of
 /// authorities by mistake, and rustls reads no larger message.
@@ -90,7 +90,7 @@ pub struct ServerTls {
     pub clients: ClientVerifier,
     /// What of this ends: the own certificate and those that link it to an authority, the
     /// authorities in use, the revocation lists.
-    pub deadlines: Vec<Deadline>,
+    pub expiries: Vec<Expiry>,
     pub(crate) own: OwnCertificate,
 }
 
@@ -98,24 +98,24 @@ pub struct ServerTls {
 #[derive(Clone, Debug)]
 pub(crate) struct OwnCertificate {
     pair: Arc<CertifiedKey>,
-    deadlines: Vec<Deadline>,
+    expiries: Vec<Expiry>,
 }
 
 impl ServerTlsFiles {
     /// Reads what the server proves itself with, and checks it.
     pub(crate) fn own_certificate(
         &self,
-        sources: &mut Sources,
+        sources: &mut TrackedFiles,
     ) -> Result<OwnCertificate, TlsError> {
         let (credentials, provider) = (&self.credentials, provider());
         let (chain, key) = credentials.chain_and_key(&provider, sources)?;
         credentials.check_server_use(&chain)?;
-        let deadlines = credentials.chain_deadlines(&chain)?;
+        let expiries = credentials.chain_expiries(&chain)?;
         let pair = CertifiedKey::from_der(chain, key, &provider)
             .map_err(|error| credentials.unusable(&error))?;
         Ok(OwnCertificate {
             pair: Arc::new(pair),
-            deadlines,
+            expiries,
         })
     }
 
@@ -125,7 +125,7 @@ impl ServerTlsFiles {
     pub(crate) fn clients(
         &self,
         in_force: Option<&ClientVerifier>,
-        sources: &mut Sources,
+        sources: &mut TrackedFiles,
     ) -> Result<ClientVerifier, TlsError> {
         let (now, provider) = (SystemTime::now(), provider());
         let authorities = Authorities::read(&self.credentials.ca, sources)?;
@@ -174,7 +174,7 @@ impl ServerTls {
         config.max_fragment_size = Some(files.record_bytes_max + 5);
         Ok(Self {
             config: Arc::new(config),
-            deadlines: [&own.deadlines, clients.deadlines()].concat(),
+            expiries: [&own.expiries, clients.expiries()].concat(),
             clients,
             own,
         })
@@ -188,7 +188,7 @@ impl ServerTls {
 /// When a file cannot be used.
 pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError> {
     let provider = provider();
-    let mut sources = Sources::default();
+    let mut sources = TrackedFiles::default();
     let authorities = Authorities::read(&credentials.ca, &mut sources)?;
     if !authorities
         .anchors
@@ -230,7 +230,7 @@ impl Credentials {
     fn chain_and_key(
         &self,
         provider: &CryptoProvider,
-        sources: &mut Sources,
+        sources: &mut TrackedFiles,
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
         let chain = read_certificates(&self.certificate, sources)?;
         if chain.iter().map(|der| der.len()).sum::<usize>() > CHAIN_BYTES_MAX {
@@ -261,9 +261,9 @@ impl Credentials {
         }
     }
 
-    fn chain_deadlines(&self, chain: &[CertificateDer<'_>]) -> Result<Vec<Deadline>, TlsError> {
+    fn chain_expiries(&self, chain: &[CertificateDer<'_>]) -> Result<Vec<Expiry>, TlsError> {
         let file = &self.certificate;
-        let deadlines = chain.iter().enumerate().map(|(index, der)| {
+        let expiries = chain.iter().enumerate().map(|(index, der)| {
             let certificate = parsed_in(der, file)?;
             let (begin, end) = times(&certificate);
             let what = match index {
@@ -273,9 +273,9 @@ impl Credentials {
                     escaped(&certificate.subject().to_string())
                 ),
             };
-            Ok(Deadline::of_certificate(what, file, begin, end))
+            Ok(Expiry::of_certificate(what, file, begin, end))
         });
-        deadlines.collect()
+        expiries.collect()
     }
 
     /// No client would take a certificate that is for other uses alone.

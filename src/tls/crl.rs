@@ -25,13 +25,13 @@ use list::{List, Role, Scope};
 
 use super::{
     error::{Problem, TlsError},
-    expiry::Deadline,
+    expiry::Expiry,
     pem, reading,
     roots::Authorities,
     x509::{parsed_list, system_time, unix_time},
 };
 use crate::{
-    files::{Sources, sha256},
+    files::{TrackedFiles, sha256},
     text::escaped,
 };
 
@@ -44,7 +44,7 @@ pub(super) struct RevocationLists {
     /// How many certificates are on them.
     pub(super) revoked: usize,
     /// When each of them ends.
-    pub(super) deadlines: Vec<Deadline>,
+    pub(super) expiries: Vec<Expiry>,
 }
 
 impl RevocationLists {
@@ -60,7 +60,7 @@ impl RevocationLists {
         paths: &[PathBuf],
         authorities: &Authorities,
         provider: &CryptoProvider,
-        sources: &mut Sources,
+        sources: &mut TrackedFiles,
         now: SystemTime,
         in_force: Option<&Self>,
     ) -> Result<Self, TlsError> {
@@ -83,7 +83,7 @@ impl RevocationLists {
         for (path, file) in files {
             let stranger = file.certificates.iter().find(|of| strangers.contains(of));
             if let Some(stranger) = stranger {
-                return Err(authorities.strange_issuer(path, stranger));
+                return Err(authorities.foreign_issuer(path, stranger));
             }
             for (index, der) in file.lists.into_iter().enumerate() {
                 let digest = sha256(&der);
@@ -112,11 +112,11 @@ impl RevocationLists {
         now: SystemTime,
         is_kept: bool,
     ) -> Result<(), TlsError> {
-        let bad = |reason| place.fault(Problem::BadList(reason));
+        let bad = |reason| place.fault(Problem::UnusableCrl(reason));
         let list = parsed_list(der).map_err(bad)?;
         let next_update = list
             .next_update()
-            .ok_or_else(|| place.fault(Problem::ListWithoutEnd))?;
+            .ok_or_else(|| place.fault(Problem::CrlWithoutNextUpdate))?;
         let next_update = system_time(next_update.timestamp());
         let entries =
             OwnedCertRevocationList::from_der(der).map_err(|error| bad(error.to_string()))?;
@@ -134,13 +134,13 @@ impl RevocationLists {
             return Ok(());
         }
         if has_ended && !is_kept {
-            return Err(place.fault(Problem::ListEnded(next_update)));
+            return Err(place.fault(Problem::CrlExpired(next_update)));
         }
         // Which of two is the newer one is not for the broker to find out.
         let is_second =
             |other: &List| scope == Scope::All || other.scope == Scope::All || other.scope == scope;
         if signer.lists.iter().any(is_second) {
-            return Err(place.fault(Problem::SecondList(issuer)));
+            return Err(place.fault(Problem::DuplicateCrl(issuer)));
         }
         signer.lists.push(List {
             entries,
@@ -148,7 +148,7 @@ impl RevocationLists {
             next_update,
         });
         self.revoked += list.iter_revoked_certificates().count();
-        self.deadlines.push(Deadline::of_list(
+        self.expiries.push(Expiry::of_list(
             format!("the revocation list of \"{issuer}\""),
             place.path,
             system_time(list.last_update().timestamp()),
@@ -255,19 +255,19 @@ impl Place<'_> {
     fn unsigned(self, fault: &NotSigned, issuer: &str) -> TlsError {
         let (number, issuer, ca) = (self.number, issuer.to_owned(), self.ca.to_owned());
         self.fault(match fault {
-            NotSigned::UnknownIssuer => Problem::StrangeList { number, issuer, ca },
-            NotSigned::BadSignature => Problem::ForgedList { number, issuer, ca },
-            NotSigned::NotForLists => Problem::NotForLists { number, issuer },
+            NotSigned::UnknownIssuer => Problem::ForeignCrl { number, issuer, ca },
+            NotSigned::BadSignature => Problem::ForgedCrl { number, issuer, ca },
+            NotSigned::NotCrlSigner => Problem::NotCrlSigner { number, issuer },
         })
     }
 }
 
 impl Authorities {
-    fn strange_issuer(&self, path: &Path, certificate: &CertificateDer<'_>) -> TlsError {
+    fn foreign_issuer(&self, path: &Path, certificate: &CertificateDer<'_>) -> TlsError {
         let subject = X509Certificate::from_der(certificate)
             .map(|(_, certificate)| escaped(&certificate.subject().to_string()))
             .unwrap_or_default();
         let ca = self.file.clone();
-        TlsError::new(path, Problem::StrangeIssuer { subject, ca })
+        TlsError::new(path, Problem::ForeignIssuer { subject, ca })
     }
 }

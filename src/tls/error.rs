@@ -29,31 +29,31 @@ pub(super) enum Problem {
     LoosePermissions(u32),
     WritableByOthers(u32),
     Unusable(String),
-    BadList(String),
-    ListWithoutEnd,
-    ListEnded(SystemTime),
+    UnusableCrl(String),
+    CrlWithoutNextUpdate,
+    CrlExpired(SystemTime),
     /// Another file, or this one, has a list of the same issuer, which is named here, escaped.
-    SecondList(String),
+    DuplicateCrl(String),
     /// A list, by its number in the file, counted from 1, whose issuer nobody knows. Here and below,
     /// names are escaped.
-    StrangeList {
+    ForeignCrl {
         number: usize,
         issuer: String,
         ca: PathBuf,
     },
     /// The same with a known issuer, that has not signed it.
-    ForgedList {
+    ForgedCrl {
         number: usize,
         issuer: String,
         ca: PathBuf,
     },
     /// The same with one that may not sign it.
-    NotForLists {
+    NotCrlSigner {
         number: usize,
         issuer: String,
     },
     /// A certificate among the lists that no authority vouches for.
-    StrangeIssuer {
+    ForeignIssuer {
         subject: String,
         ca: PathBuf,
     },
@@ -118,38 +118,38 @@ impl fmt::Display for TlsError {
             ),
             Problem::WritableByOthers(mode) => WritableByOthers(&self.path, *mode).fmt(f),
             Problem::Unusable(reason) => write!(f, "cannot use {path}: {reason}"),
-            Problem::BadList(reason) => write!(
+            Problem::UnusableCrl(reason) => write!(
                 f,
                 "{path} holds no usable revocation list ({reason}): give the CA's CRL, whole, as PEM or DER"
             ),
-            Problem::ListWithoutEnd => write!(
+            Problem::CrlWithoutNextUpdate => write!(
                 f,
                 "the revocation list in {path} does not say when the next one is due (nextUpdate), so nobody can tell whether it is stale: get one that does from its CA"
             ),
-            Problem::ListEnded(next_update) => write!(
+            Problem::CrlExpired(next_update) => write!(
                 f,
                 "the revocation list in {path} has expired, its successor was due on {}: get a new one from its CA (the development CA's: `tidings certs renew`)",
                 day_and_time(*next_update)
             ),
-            Problem::SecondList(issuer) => write!(
+            Problem::DuplicateCrl(issuer) => write!(
                 f,
                 "{path} holds another revocation list of the CA {issuer}, and only one of them would be looked at: give the newest alone"
             ),
-            Problem::StrangeList { number, issuer, ca } => write!(
+            Problem::ForeignCrl { number, issuer, ca } => write!(
                 f,
                 "revocation list {number} in {path} is of \"{issuer}\", and no CA of that name is in {}, so its signature cannot be checked: take it out, or, where a CA that is there vouches for that one, put its certificate into the file beside the list",
                 ca.display()
             ),
-            Problem::ForgedList { number, issuer, ca } => write!(
+            Problem::ForgedCrl { number, issuer, ca } => write!(
                 f,
                 "revocation list {number} in {path} is in the name of \"{issuer}\", but was altered, or signed by another key than that of this CA in {}: get it anew from the CA; if the CA has a new key, give its new certificate too",
                 ca.display()
             ),
-            Problem::NotForLists { number, issuer } => write!(
+            Problem::NotCrlSigner { number, issuer } => write!(
                 f,
                 "revocation list {number} in {path} is of \"{issuer}\", which may not sign lists (no cRLSign among its key usages): give a certificate of that CA that allows it"
             ),
-            Problem::StrangeIssuer { subject, ca } => write!(
+            Problem::ForeignIssuer { subject, ca } => write!(
                 f,
                 "the certificate of \"{subject}\" in {path} is of no CA that one in {} vouches for, so that no revocation list of it counts: take it out, or put the certificates in between beside it",
                 ca.display()

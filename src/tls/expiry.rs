@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The end of something that a server proves itself with or judges by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deadline {
+pub struct Expiry {
     /// What ends, as part of a sentence, escaped: `the server's certificate`.
     pub what: String,
     /// The file that it stands in.
@@ -22,7 +22,7 @@ pub struct Deadline {
     pub end: SystemTime,
 }
 
-impl Deadline {
+impl Expiry {
     /// Of a certificate: it should be renewed when a quarter of its time is left, or 30 days where
     /// that is less.
     pub(super) fn of_certificate(
@@ -64,18 +64,18 @@ mod tests {
 
     #[test]
     fn notice_is_a_quarter_of_the_time_and_bounded() {
-        let notice = |make: fn(String, &Path, SystemTime, SystemTime) -> Deadline, days: u32| {
+        let notice = |make: fn(String, &Path, SystemTime, SystemTime) -> Expiry, days: u32| {
             let end = UNIX_EPOCH + days * DAY;
-            let deadline = make(String::new(), Path::new("f"), UNIX_EPOCH, end);
-            deadline.end.duration_since(deadline.renew_from).unwrap()
+            let expiry = make(String::new(), Path::new("f"), UNIX_EPOCH, end);
+            expiry.end.duration_since(expiry.renew_from).unwrap()
         };
-        assert_eq!(notice(Deadline::of_list, 2), DAY / 2);
-        assert_eq!(notice(Deadline::of_list, 30), DAY);
-        assert_eq!(notice(Deadline::of_certificate, 8), 2 * DAY);
-        assert_eq!(notice(Deadline::of_certificate, 397), 30 * DAY);
+        assert_eq!(notice(Expiry::of_list, 2), DAY / 2);
+        assert_eq!(notice(Expiry::of_list, 30), DAY);
+        assert_eq!(notice(Expiry::of_certificate, 8), 2 * DAY);
+        assert_eq!(notice(Expiry::of_certificate, 397), 30 * DAY);
         // What ends before it begins has no time at all.
         let backwards =
-            Deadline::of_list(String::new(), Path::new("f"), UNIX_EPOCH + DAY, UNIX_EPOCH);
+            Expiry::of_list(String::new(), Path::new("f"), UNIX_EPOCH + DAY, UNIX_EPOCH);
         assert_eq!(backwards.renew_from, UNIX_EPOCH);
     }
 }

@@ -23,7 +23,7 @@ const LABEL_CHARS_MAX: usize = 40;
 
 /// Why a PEM file is not taken: the fault, its line, the remedy.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum PemFault {
+pub(crate) enum PemError {
     /// There is no block of the kind that is wanted.
     #[error("it holds no {what}: it must be PEM, with a BEGIN {label} line")]
     Nothing {
@@ -104,7 +104,7 @@ impl fmt::Debug for Block<'_> {
 
 /// All certificates of a file, in their order; never none. Keys beside them are passed over, since
 /// both often stand in one file.
-pub(crate) fn certificates(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemFault> {
+pub(crate) fn certificates(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
     certificate_blocks(file)?
         .iter()
         .map(Block::certificate)
@@ -112,7 +112,7 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// The same as they stand in the file.
-pub(crate) fn certificate_blocks(file: &[u8]) -> Result<Vec<Block<'_>>, PemFault> {
+pub(crate) fn certificate_blocks(file: &[u8]) -> Result<Vec<Block<'_>>, PemError> {
     let mut certificates = Vec::new();
     for block in blocks(file)? {
         match block.kind() {
@@ -128,13 +128,13 @@ pub(crate) fn certificate_blocks(file: &[u8]) -> Result<Vec<Block<'_>>, PemFault
 }
 
 /// The one private key of a file. Certificates beside it are passed over.
-pub(crate) fn private_key(file: &[u8]) -> Result<PrivateKeyDer<'static>, PemFault> {
+pub(crate) fn private_key(file: &[u8]) -> Result<PrivateKeyDer<'static>, PemError> {
     let mut key = None;
     for block in blocks(file)? {
         match block.kind() {
-            Kind::Key if block.is_encrypted() => return Err(PemFault::EncryptedKey(block.line)),
-            Kind::EncryptedKey => return Err(PemFault::EncryptedKey(block.line)),
-            Kind::Key if key.is_some() => return Err(PemFault::SecondKey(block.line)),
+            Kind::Key if block.is_encrypted() => return Err(PemError::EncryptedKey(block.line)),
+            Kind::EncryptedKey => return Err(PemError::EncryptedKey(block.line)),
+            Kind::Key if key.is_some() => return Err(PemError::SecondKey(block.line)),
             Kind::Key => key = Some(block.decoded()?),
             Kind::Certificate | Kind::Parameters => {}
             Kind::List | Kind::Foreign => return Err(block.foreign()),
@@ -153,7 +153,7 @@ pub(crate) struct ListFile {
 }
 
 /// All revocation lists of a file, and the certificates of their issuers; or one list as DER.
-pub(crate) fn revocation_lists(file: &[u8]) -> Result<ListFile, PemFault> {
+pub(crate) fn revocation_lists(file: &[u8]) -> Result<ListFile, PemError> {
     if is_der(file) {
         return Ok(ListFile {
             lists: vec![CertificateRevocationListDer::from(file.to_vec())],
@@ -195,27 +195,27 @@ impl Block<'_> {
             && memmem::find(self.body, b"Proc-Type:").is_some()
     }
 
-    fn foreign(&self) -> PemFault {
+    fn foreign(&self) -> PemError {
         let label = String::from_utf8_lossy(self.label);
         let label: String = label.chars().take(LABEL_CHARS_MAX).collect();
-        PemFault::Foreign {
+        PemError::Foreign {
             line: self.line,
             label: escaped(&label),
         }
     }
 
-    pub(crate) fn certificate(&self) -> Result<CertificateDer<'static>, PemFault> {
+    pub(crate) fn certificate(&self) -> Result<CertificateDer<'static>, PemError> {
         let der: CertificateDer<'static> = self.decoded()?;
         match X509Certificate::from_der(&der) {
             Ok(([], _)) => Ok(der),
             // A second certificate behind the first in the same block would be lost.
-            _ => Err(PemFault::Garbled(self.line)),
+            _ => Err(PemError::Garbled(self.line)),
         }
     }
 
     /// By the parser of rustls, which knows how to decode what is secret.
-    fn decoded<T: PemObject>(&self) -> Result<T, PemFault> {
-        T::from_pem_slice(self.text().as_bytes()).map_err(|_| PemFault::Garbled(self.line))
+    fn decoded<T: PemObject>(&self) -> Result<T, PemError> {
+        T::from_pem_slice(self.text().as_bytes()).map_err(|_| PemError::Garbled(self.line))
     }
 
     /// The block as it should have been written.
@@ -233,11 +233,11 @@ impl Block<'_> {
     }
 }
 
-fn nothing(what: &'static str, label: &'static str, file: &[u8]) -> PemFault {
+fn nothing(what: &'static str, label: &'static str, file: &[u8]) -> PemError {
     if is_der(file) || str::from_utf8(file).is_err() {
-        PemFault::Binary
+        PemError::Binary
     } else {
-        PemFault::Nothing { what, label }
+        PemError::Nothing { what, label }
     }
 }
 
@@ -246,9 +246,9 @@ fn is_der(file: &[u8]) -> bool {
     matches!(file, [0x30, 0x80..=0x84, ..])
 }
 
-fn blocks(file: &[u8]) -> Result<Vec<Block<'_>>, PemFault> {
+fn blocks(file: &[u8]) -> Result<Vec<Block<'_>>, PemError> {
     if file.starts_with(b"\xff\xfe") || file.starts_with(b"\xfe\xff") {
-        return Err(PemFault::Utf16);
+        return Err(PemError::Utf16);
     }
     let mut reader = Reader {
         rest: file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file),
@@ -274,7 +274,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// The block that begins here: at the start of a line, or right behind the block before it.
-    fn block(&mut self) -> Result<Option<Block<'a>>, PemFault> {
+    fn block(&mut self) -> Result<Option<Block<'a>>, PemError> {
         let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let indent = self.rest.iter().take_while(|byte| is_blank(byte)).count();
         if !self
@@ -286,15 +286,15 @@ impl<'a> Reader<'a> {
         }
         self.pass(indent + BEGIN.len());
         let line = self.line;
-        let label = self.pass_to_edge().ok_or(PemFault::StrayEdge(line))?;
+        let label = self.pass_to_edge().ok_or(PemError::StrayEdge(line))?;
         if label.iter().any(is_line_end) {
-            return Err(PemFault::StrayEdge(line));
+            return Err(PemError::StrayEdge(line));
         }
         self.pass(EDGE.len());
-        let body = self.pass_to_edge().ok_or(PemFault::Garbled(line))?;
+        let body = self.pass_to_edge().ok_or(PemError::Garbled(line))?;
         let end = [END, label, EDGE].concat();
         if !self.rest.starts_with(&end) {
-            return Err(PemFault::Garbled(line));
+            return Err(PemError::Garbled(line));
         }
         self.pass(end.len());
         Ok(Some(Block { label, line, body }))
@@ -305,7 +305,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over what is left of a line of text.
-    fn skip_line(&mut self) -> Result<(), PemFault> {
+    fn skip_line(&mut self) -> Result<(), PemError> {
         let (line, is_whole) = (self.line, self.is_at_line_start);
         let length = self
             .rest
@@ -315,7 +315,7 @@ impl<'a> Reader<'a> {
         let text = self.pass(length);
         let is_comment = is_whole && text.trim_ascii_start().starts_with(b"#");
         if !is_comment && could_be_edge(text) {
-            return Err(PemFault::StrayEdge(line));
+            return Err(PemError::StrayEdge(line));
         }
         self.pass(1);
         Ok(())

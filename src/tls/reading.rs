@@ -10,10 +10,10 @@ use super::{
     error::{Problem, TlsError},
     pem,
 };
-use crate::files::{Contents, Sources};
+use crate::files::{Contents, TrackedFiles};
 
 /// A file that decides who is trusted, which is not for everyone to write.
-pub(super) fn read(path: &Path, sources: &mut Sources) -> Result<Contents, TlsError> {
+pub(super) fn read(path: &Path, sources: &mut TrackedFiles) -> Result<Contents, TlsError> {
     let contents = open(path, sources)?;
     check_writers(path, &contents)?;
     Ok(contents)
@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path, sources: &mut Sources) -> Result<Contents, TlsEr
 
 pub(super) fn read_certificates(
     path: &Path,
-    sources: &mut Sources,
+    sources: &mut TrackedFiles,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     pem::certificates(&read(path, sources)?.bytes).map_err(|fault| TlsError::unusable(path, fault))
 }
@@ -30,7 +30,7 @@ pub(super) fn read_certificates(
 pub(super) fn read_key(
     path: &Path,
     allow_loose_permissions: bool,
-    sources: &mut Sources,
+    sources: &mut TrackedFiles,
 ) -> Result<PrivateKeyDer<'static>, TlsError> {
     let contents = open(path, sources)?;
     if contents.is_open_to_others() && !allow_loose_permissions {
@@ -41,7 +41,7 @@ pub(super) fn read_key(
     pem::private_key(&contents.bytes).map_err(|fault| TlsError::unusable(path, fault))
 }
 
-fn open(path: &Path, sources: &mut Sources) -> Result<Contents, TlsError> {
+fn open(path: &Path, sources: &mut TrackedFiles) -> Result<Contents, TlsError> {
     sources
         .read(path)
         .map_err(|error| TlsError::new(path, Problem::Read(error)))

@@ -14,12 +14,12 @@ use x509_parser::prelude::{X509Certificate, X509Version};
 
 use super::{
     error::{Problem, TlsError},
-    expiry::Deadline,
+    expiry::Expiry,
     reading::read_certificates,
     trust::Anchor,
     x509::{parsed_in, times},
 };
-use crate::{files::Sources, text::escaped};
+use crate::{files::TrackedFiles, text::escaped};
 
 /// The authorities of a file, ended ones too.
 #[derive(Debug)]
@@ -29,15 +29,15 @@ pub(super) struct Authorities {
     /// And whether each is in date.
     pub(super) certificates: Vec<(CertificateDer<'static>, bool)>,
     /// Of those that are to be renewed.
-    pub(super) deadlines: Vec<Deadline>,
+    pub(super) expiries: Vec<Expiry>,
 }
 
 impl Authorities {
     /// Reads them. Those that have ended are told of where others have not.
-    pub(super) fn read(path: &Path, sources: &mut Sources) -> Result<Self, TlsError> {
+    pub(super) fn read(path: &Path, sources: &mut TrackedFiles) -> Result<Self, TlsError> {
         let certificates = read_certificates(path, sources)?;
         let now = SystemTime::now();
-        let (mut all, mut anchors, mut deadlines) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut all, mut anchors, mut expiries) = (Vec::new(), Vec::new(), Vec::new());
         for (index, der) in certificates.into_iter().enumerate() {
             let certificate = parsed_in(&der, path)?;
             let subject = escaped(&certificate.subject().to_string());
@@ -48,29 +48,26 @@ impl Authorities {
             let (begin, end) = times(&certificate);
             all.push((der.clone(), end > now));
             let what = format!("the authority \"{subject}\"");
-            deadlines.push(Deadline::of_certificate(what, path, begin, end));
+            expiries.push(Expiry::of_certificate(what, path, begin, end));
             let anchor =
                 anchor_from_trusted_cert(&der).map_err(|error| TlsError::unusable(path, error))?;
             anchors.push((anchor.to_owned(), end));
         }
-        let is_good = |deadline: &Deadline| deadline.end > now;
-        if deadlines.iter().any(is_good) {
+        let is_good = |expiry: &Expiry| expiry.end > now;
+        if expiries.iter().any(is_good) {
             // Beside others, one that has ended is not missed: it is told of now and not again.
-            let over = deadlines
-                .iter()
-                .enumerate()
-                .filter(|(_, one)| !is_good(one));
-            for (index, Deadline { file, .. }) in over {
+            let over = expiries.iter().enumerate().filter(|(_, one)| !is_good(one));
+            for (index, Expiry { file, .. }) in over {
                 let (file, number) = (file.display(), index + 1);
                 warn!(%file, number, "an authority has expired and is left out");
             }
-            deadlines.retain(is_good);
+            expiries.retain(is_good);
         }
         Ok(Self {
             file: path.to_owned(),
             anchors,
             certificates: all,
-            deadlines,
+            expiries,
         })
     }
 }

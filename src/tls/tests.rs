@@ -33,7 +33,7 @@ use super::{
     trust::{TrustInServers, roots_of},
 };
 use crate::{
-    files::Sources,
+    files::TrackedFiles,
     pki::{
         Authority, CertificateRequest, IssuedFiles, Purpose, Revocation, RevocationList,
         RevocationReason, Validity, inspect::CertificateSummary,
@@ -72,7 +72,7 @@ impl Side {
     }
 }
 
-fn authorities(side: &Credentials, sources: &mut Sources) -> Result<Authorities, TlsError> {
+fn authorities(side: &Credentials, sources: &mut TrackedFiles) -> Result<Authorities, TlsError> {
     Authorities::read(&side.ca, sources)
 }
 
@@ -87,7 +87,7 @@ fn read_server(server: &Credentials, crls: &[PathBuf]) -> Result<ServerTls, TlsE
         record_bytes_max: 16 * 1024,
         crls: crls.to_vec(),
     };
-    let sources = &mut Sources::default();
+    let sources = &mut TrackedFiles::default();
     let clients = files.clients(None, sources)?;
     ServerTls::new(&files, files.own_certificate(sources)?, clients)
 }
@@ -96,7 +96,7 @@ fn read_server(server: &Credentials, crls: &[PathBuf]) -> Result<ServerTls, TlsE
 ///
 /// The client is made without the checks of [`client_config`]: the server's are what counts.
 fn handshake(client: &Credentials, server: &ServerTls) -> Result<ClientConnection, io::Error> {
-    let sources = &mut Sources::default();
+    let sources = &mut TrackedFiles::default();
     let chain = read_certificates(&client.certificate, sources).unwrap();
     let key = read_key(&client.key, true, sources).unwrap();
     let key = provider().key_provider.load_private_key(key).unwrap();
@@ -133,7 +133,11 @@ fn shake_hands(client: ClientConfig, server: &ServerTls) -> Result<ClientConnect
 }
 
 fn chain_of(side: &Side) -> Vec<CertificateDer<'static>> {
-    read_certificates(&side.credentials().certificate, &mut Sources::default()).unwrap()
+    read_certificates(
+        &side.credentials().certificate,
+        &mut TrackedFiles::default(),
+    )
+    .unwrap()
 }
 
 /// A list of `authority` with the certificates of these sides on it.
@@ -190,12 +194,12 @@ fn client_of(authority: &Authority, name: &str) -> Side {
 fn refusal(client: &Side, server: &ServerTls) -> (String, Option<Code>) {
     let error = handshake(&client.credentials(), server).unwrap_err();
     // Whoever is in already is judged likewise.
-    let judged = server.clients.judge(&chain_of(client), SystemTime::now());
+    let judged = server.clients.verify(&chain_of(client), SystemTime::now());
     let reason = tls_refusal(&error);
     match (refusal_code(&error), judged.unwrap_err()) {
-        (Some(Code::CertificateRevoked), CertificateRefusal::Revoked)
-        | (Some(Code::CertificateExpired), CertificateRefusal::Expired) => {}
-        (None, CertificateRefusal::Other(text) | CertificateRefusal::StaleList(text)) => {
+        (Some(Code::CertificateRevoked), ClientCertificateError::Revoked)
+        | (Some(Code::CertificateExpired), ClientCertificateError::Expired) => {}
+        (None, ClientCertificateError::Other(text) | ClientCertificateError::StaleCrl(text)) => {
             assert_eq!(text, reason);
         }
         (code, judged) => panic!("{code:?} at the door, {judged:?} inside"),
@@ -280,7 +284,7 @@ fn refuses_a_client_that_shows_nothing_and_one_that_shows_too_much() {
     let authority = authority();
     let server = read_server(&server_of(&authority).credentials(), &[]).unwrap();
     let client = client_of(&authority, "alice");
-    let authorities = authorities(&client.credentials(), &mut Sources::default());
+    let authorities = authorities(&client.credentials(), &mut TrackedFiles::default());
     let roots = roots_of(&authorities.unwrap().anchors);
     let nobody = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(TlsVersion::V1_3.and_newer())
@@ -291,7 +295,7 @@ fn refuses_a_client_that_shows_nothing_and_one_that_shows_too_much() {
     let reason = tls_refusal(&error);
     let expected = "the client showed no certificate: it has none, or its key is of a kind";
     assert!(reason.starts_with(expected), "{reason}");
-    assert!(server.clients.judge(&[], SystemTime::now()).is_err());
+    assert!(server.clients.verify(&[], SystemTime::now()).is_err());
 
     let own = fs::read_to_string(client.credentials().certificate).unwrap();
     let lengthened = |others: usize| client.with("own.crt", own.repeat(1 + others));
@@ -331,9 +335,9 @@ fn a_revoked_client_is_refused_and_no_other() {
         assert_eq!(server.clients.revoked_count(), 1);
         let again = |side: &Side| {
             let (before, now) = (&before.clients, SystemTime::now());
-            server.clients.judge_again(before, &chain_of(side), now)
+            server.clients.reverify(before, &chain_of(side), now)
         };
-        assert_eq!(again(&alice), Err(CertificateRefusal::Revoked));
+        assert_eq!(again(&alice), Err(ClientCertificateError::Revoked));
         assert_eq!(again(&bob), Ok(()));
     }
     let server = read_server(&side.credentials(), &[]).unwrap();
@@ -367,8 +371,8 @@ fn judging_again_comes_to_what_judging_anew_comes_to() {
                 continue;
             };
             let (chain, now) = (chain_of(&alice), SystemTime::now());
-            let anew = after.clients.judge(&chain, now);
-            let again = after.clients.judge_again(&before.clients, &chain, now);
+            let anew = after.clients.verify(&chain, now);
+            let again = after.clients.reverify(&before.clients, &chain, now);
             assert_eq!(anew, again);
             verdicts.push(again.is_ok());
         }
@@ -404,11 +408,11 @@ fn every_ca_of_the_chain_needs_its_own_list_and_may_be_on_one() {
     let both = read(&[of_root(Vec::new()), of_intermediate.clone()]);
     assert!(handshake(&client.credentials(), &both).is_ok());
     let in_two_hours = SystemTime::now() + Duration::from_secs(7_200);
-    assert!(both.deadlines.iter().any(|one| one.end < in_two_hours));
+    assert!(both.expiries.iter().any(|one| one.end < in_two_hours));
 
     // The lists end in the order in which they are read: at the door that is the fault then.
-    let judged = both.clients.judge(&chain_of(&client), in_two_hours);
-    let Err(CertificateRefusal::StaleList(reason)) = judged else {
+    let judged = both.clients.verify(&chain_of(&client), in_two_hours);
+    let Err(ClientCertificateError::StaleCrl(reason)) = judged else {
         panic!("{judged:?}");
     };
     assert!(
@@ -471,8 +475,8 @@ fn a_list_for_some_clears_nobody() {
         let now = SystemTime::now();
         [&alice, &bob].map(|client| {
             let chain = chain_of(client);
-            let anew = server.clients.judge(&chain, now);
-            let again = server.clients.judge_again(&server.clients, &chain, now);
+            let anew = server.clients.verify(&chain, now);
+            let again = server.clients.reverify(&server.clients, &chain, now);
             assert_eq!(anew, again);
             again.is_ok()
         })
@@ -518,7 +522,7 @@ fn what_is_no_ca_is_not_taken_for_an_authority() {
     ] {
         params.is_ca = is_ca;
         side.with("ca.crt", params.self_signed(&key).unwrap().pem());
-        let authorities = authorities(&side.credentials(), &mut Sources::default());
+        let authorities = authorities(&side.credentials(), &mut TrackedFiles::default());
         assert_eq!(authorities.is_ok(), expected);
     }
 }
@@ -553,7 +557,7 @@ fn a_root_of_version_1_is_taken_at_its_word() {
     };
     let taken = |pem: &str| {
         side.with("ca.crt", pem);
-        authorities(&side.credentials(), &mut Sources::default()).is_ok()
+        authorities(&side.credentials(), &mut TrackedFiles::default()).is_ok()
     };
     assert!(taken(V1_ROOT));
     assert!(!taken(V1_ISSUED));
@@ -568,7 +572,7 @@ fn everything_that_ends_has_a_deadline() {
     let crls = [side.with("root.crl", list_of(&root, &[], TimeDelta::days(1)))];
     let server = read_server(&side.credentials(), &crls).unwrap();
     let told: Vec<_> = server
-        .deadlines
+        .expiries
         .iter()
         .map(|d| (d.what.as_str(), d.file.file_name()))
         .collect();
@@ -585,7 +589,7 @@ fn everything_that_ends_has_a_deadline() {
             ("the revocation list of \"CN=root\"", file("root.crl")),
         ]
     );
-    let [own, ..] = &server.deadlines[..] else {
+    let [own, ..] = &server.expiries[..] else {
         panic!("four");
     };
     let summary = CertificateSummary::read(&own.file).unwrap().remove(0);
@@ -595,9 +599,9 @@ fn everything_that_ends_has_a_deadline() {
     );
     assert!(
         server
-            .deadlines
+            .expiries
             .iter()
-            .all(|deadline| deadline.renew_from < deadline.end)
+            .all(|expiry| expiry.renew_from < expiry.end)
     );
 }
 
@@ -704,12 +708,12 @@ fn a_verdict_changes_when_the_first_of_the_chain_ends() {
     let client = Side::new(&intermediate, &request, &root);
     let server = read_server(&server_of(&root).credentials(), &[]).unwrap();
     let chain = chain_of(&client);
-    let judge = |now| server.clients.judge(&chain, now);
+    let judge = |now| server.clients.verify(&chain, now);
     let now = SystemTime::now();
     let end = server.clients.changes_at(&chain, now).unwrap();
     let moment = Duration::from_millis(1);
     assert_eq!(judge(end - moment), Ok(()));
-    assert_eq!(judge(end), Err(CertificateRefusal::Expired));
+    assert_eq!(judge(end), Err(ClientCertificateError::Expired));
     let later = server.clients.changes_at(&chain, end).unwrap();
     assert!(later > end + Duration::from_secs(28 * 24 * 3_600));
     assert_eq!(server.clients.changes_at(&chain, later), None);
@@ -748,22 +752,22 @@ fn an_authority_vouches_until_it_ends_and_for_nobody_after_that() {
     for crls in [&[][..], &crls] {
         let server = read_server(&side.credentials(), crls).unwrap();
         let (clients, now) = (&server.clients, SystemTime::now());
-        let ended = || Err(CertificateRefusal::Other(ENDED.to_owned()));
+        let ended = || Err(ClientCertificateError::Other(ENDED.to_owned()));
         let end = clients.changes_at(&chain_of(&alice), now).unwrap();
         assert!(end > now + DAY * 9 && end < now + DAY * 11);
         // Back again too: a clock can be set.
         for at in [end, now, end] {
             let expected = if at == now { Ok(()) } else { ended() };
             for verdict in [
-                clients.judge(&chain_of(&alice), at),
-                clients.judge_time(&chain_of(&alice), at),
+                clients.verify(&chain_of(&alice), at),
+                clients.verify_validity(&chain_of(&alice), at),
             ] {
                 assert_eq!(verdict, expected);
             }
-            assert_eq!(clients.judge(&chain_of(&bob), at), Ok(()));
+            assert_eq!(clients.verify(&chain_of(&bob), at), Ok(()));
         }
         let shortly_before = end - Duration::from_millis(1);
-        assert_eq!(clients.judge(&chain_of(&alice), shortly_before), Ok(()));
+        assert_eq!(clients.verify(&chain_of(&alice), shortly_before), Ok(()));
     }
 }
 
@@ -789,12 +793,12 @@ fn an_intermediate_vouches_until_it_ends() {
     let server = read_server(&server_of(&root).credentials(), &[]).unwrap();
     let change = server.clients.changes_at(&chain, now).unwrap();
     assert!(change > now + DAY * 9 && change < now + DAY * 11);
-    assert_eq!(server.clients.judge(&chain, now), Ok(()));
+    assert_eq!(server.clients.verify(&chain, now), Ok(()));
     for verdict in [
-        server.clients.judge(&chain, change),
-        server.clients.judge_time(&chain, change),
+        server.clients.verify(&chain, change),
+        server.clients.verify_validity(&chain, change),
     ] {
-        assert_eq!(verdict, Err(CertificateRefusal::Expired));
+        assert_eq!(verdict, Err(ClientCertificateError::Expired));
     }
 }
 
@@ -814,7 +818,7 @@ fn without_an_authority_in_date_nobody_starts_and_nobody_is_let_in() {
         record_bytes_max: 16 * 1024,
         crls: Vec::new(),
     };
-    let sources = &mut Sources::default();
+    let sources = &mut TrackedFiles::default();
     let in_force = files.clients(None, sources).unwrap();
     let ca = side.with("ca.crt", ended.certificate_pem());
     let fault = files.clients(None, sources).unwrap_err();
@@ -825,11 +829,11 @@ fn without_an_authority_in_date_nobody_starts_and_nobody_is_let_in() {
     let after = files.clients(Some(&in_force), sources).unwrap();
     let (alice, bob) = (client_of(&ended, "a"), client_of(&lasting, "b"));
     let now = SystemTime::now();
-    let ended = CertificateRefusal::Other(ENDED.to_owned());
-    assert_eq!(after.judge(&chain_of(&alice), now), Err(ended));
-    let gone = after.judge_again(&in_force, &chain_of(&bob), now);
+    let ended = ClientCertificateError::Other(ENDED.to_owned());
+    assert_eq!(after.verify(&chain_of(&alice), now), Err(ended));
+    let gone = after.reverify(&in_force, &chain_of(&bob), now);
     assert!(
-        matches!(gone, Err(CertificateRefusal::Other(_))),
+        matches!(gone, Err(ClientCertificateError::Other(_))),
         "{gone:?}"
     );
     assert_eq!(after.changes_at(&[], now), None);
@@ -838,7 +842,7 @@ fn without_an_authority_in_date_nobody_starts_and_nobody_is_let_in() {
 #[test]
 fn a_client_trusts_an_authority_of_servers_until_it_ends() {
     let (brief, lasting, side) = two_authorities();
-    let authorities = authorities(&side.credentials(), &mut Sources::default());
+    let authorities = authorities(&side.credentials(), &mut TrackedFiles::default());
     let servers = TrustInServers::new(authorities.unwrap().anchors, provider()).unwrap();
     let judge = |issuer: &Authority, at: SystemTime| {
         let server = Side::new(issuer, &CertificateRequest::server("localhost"), issuer);
@@ -878,7 +882,7 @@ fn a_list_that_ended_in_force_is_kept_and_hides_no_other() {
         record_bytes_max: 16 * 1024,
         crls: vec![of_root.clone(), put(&[])],
     };
-    let sources = &mut Sources::default();
+    let sources = &mut TrackedFiles::default();
     assert!(files.clients(None, sources).is_err());
     // As if it had been in date when it was read.
     let authorities = authorities(&side.credentials(), sources).unwrap();
@@ -889,12 +893,12 @@ fn a_list_that_ended_in_force_is_kept_and_hides_no_other() {
     let before = ClientVerifier::new(authorities, Some(lists), &provider()).unwrap();
     put(&[&alice]);
     let after = files.clients(Some(&before), sources).unwrap();
-    let again = |side: &Side| after.judge_again(&before, &chain_of(side), now);
-    assert_eq!(again(&alice), Err(CertificateRefusal::Revoked));
+    let again = |side: &Side| after.reverify(&before, &chain_of(side), now);
+    assert_eq!(again(&alice), Err(ClientCertificateError::Revoked));
     assert_eq!(again(&bob), Ok(()));
-    let anew = after.judge(&chain_of(&bob), now);
+    let anew = after.verify(&chain_of(&bob), now);
     assert!(
-        matches!(anew, Err(CertificateRefusal::StaleList(_))),
+        matches!(anew, Err(ClientCertificateError::StaleCrl(_))),
         "{anew:?}"
     );
     // Another list that has ended is not the one in force.

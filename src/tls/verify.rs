@@ -14,9 +14,9 @@ use rustls::{
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{
-    client_use::{ForClientUse, Unfit},
+    client_use::{RequireClientAuth, UnsuitableCertificate},
     crl::RevocationLists,
-    expiry::Deadline,
+    expiry::Expiry,
     handshake_text::{KEY_KINDS, certificate_fault, handshake_fault},
     revocation::Unrevoked,
     roots::Authorities,
@@ -36,16 +36,16 @@ const HINT_BYTES_MAX: usize = 16 * 1024;
 /// Judges client certificates just as the handshake does: it is the same verifier.
 #[derive(Clone)]
 pub struct ClientVerifier {
-    verifier: Arc<ForClientUse>,
+    verifier: Arc<RequireClientAuth>,
     /// The same without the lists.
-    of_chains: Arc<ForClientUse>,
+    of_chains: Arc<RequireClientAuth>,
     lists: Option<Arc<RevocationLists>>,
-    deadlines: Arc<[Deadline]>,
+    expiries: Arc<[Expiry]>,
 }
 
 /// Why a client would not be let in now, sorted by what that means to one that is in already.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CertificateRefusal {
+pub enum ClientCertificateError {
     /// Its certificate, or one between that and the root, is on a revocation list.
     #[error("the client's certificate, or one in its chain, has been revoked")]
     Revoked,
@@ -54,14 +54,14 @@ pub enum CertificateRefusal {
     Expired,
     /// A revocation list for it has ended, in a sentence: nothing newer is known against it.
     #[error("{0}")]
-    StaleList(String),
+    StaleCrl(String),
     /// Anything else, in a sentence: nobody vouches for it any more, or a revocation list is
     /// missing.
     #[error("{0}")]
     Other(String),
 }
 
-impl CertificateRefusal {
+impl ClientCertificateError {
     fn of(error: &Error) -> Self {
         match error {
             Error::InvalidCertificate(CertificateError::Revoked) => Self::Revoked,
@@ -71,7 +71,7 @@ impl CertificateRefusal {
             Error::InvalidCertificate(
                 CertificateError::ExpiredRevocationList
                 | CertificateError::ExpiredRevocationListContext { .. },
-            ) => Self::StaleList(reason_of(error)),
+            ) => Self::StaleCrl(reason_of(error)),
             other => Self::Other(reason_of(other)),
         }
     }
@@ -82,7 +82,7 @@ impl CertificateRefusal {
         match self {
             Self::Revoked => Some(Code::CertificateRevoked),
             Self::Expired => Some(Code::CertificateExpired),
-            Self::StaleList(_) | Self::Other(_) => None,
+            Self::StaleCrl(_) | Self::Other(_) => None,
         }
     }
 }
@@ -93,20 +93,20 @@ impl ClientVerifier {
         lists: Option<RevocationLists>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let of_lists = lists.iter().flat_map(|lists| lists.deadlines.clone());
-        let deadlines = authorities.deadlines.into_iter().chain(of_lists).collect();
+        let of_lists = lists.iter().flat_map(|lists| lists.expiries.clone());
+        let expiries = authorities.expiries.into_iter().chain(of_lists).collect();
         let lists = lists.map(Arc::new);
         let by = |lists: Option<Arc<RevocationLists>>| {
             let provider = Arc::clone(provider);
             let build = move |roots| verifier(roots, lists.clone(), &provider);
             let trust = Trust::new(authorities.anchors.clone(), build);
-            trust.map(|trust| Arc::new(ForClientUse(trust)))
+            trust.map(|trust| Arc::new(RequireClientAuth(trust)))
         };
         Ok(Self {
             verifier: by(lists.clone())?,
             of_chains: by(None)?,
             lists,
-            deadlines,
+            expiries,
         })
     }
 
@@ -121,11 +121,11 @@ impl ClientVerifier {
     /// # Errors
     ///
     /// Why it would not.
-    pub fn judge(
+    pub fn verify(
         &self,
         chain: &[CertificateDer<'_>],
         now: SystemTime,
-    ) -> Result<(), CertificateRefusal> {
+    ) -> Result<(), ClientCertificateError> {
         verdict(&self.verifier, chain, now)
     }
 
@@ -135,15 +135,15 @@ impl ClientVerifier {
     /// # Errors
     ///
     /// Why not.
-    pub fn judge_time(
+    pub fn verify_validity(
         &self,
         chain: &[CertificateDer<'_>],
         now: SystemTime,
-    ) -> Result<(), CertificateRefusal> {
+    ) -> Result<(), ClientCertificateError> {
         verdict(&self.of_chains, chain, now)
     }
 
-    /// The same as [`judge`](Self::judge) for a client that `before` has let in: what has not changed
+    /// The same as [`verify`](Self::verify) for a client that `before` has let in: what has not changed
     /// since then is not looked at again, so that thousands can be judged at once. Lists are
     /// searched, and only those whom they do not clear are judged anew; chains are followed only to
     /// other authorities.
@@ -153,22 +153,22 @@ impl ClientVerifier {
     /// # Errors
     ///
     /// Why it would not be let in.
-    pub fn judge_again(
+    pub fn reverify(
         &self,
         before: &Self,
         chain: &[CertificateDer<'_>],
         now: SystemTime,
-    ) -> Result<(), CertificateRefusal> {
+    ) -> Result<(), ClientCertificateError> {
         if self.lists.as_ref().is_some_and(|lists| !lists.clear(chain)) {
-            match self.judge(chain, now) {
-                Err(CertificateRefusal::StaleList(_)) => {}
+            match self.verify(chain, now) {
+                Err(ClientCertificateError::StaleCrl(_)) => {}
                 verdict => return verdict,
             }
         }
         if self.of_chains.0.is_same_as(&before.of_chains.0) {
             return Ok(());
         }
-        self.judge_time(chain, now)
+        self.verify_validity(chain, now)
     }
 
     /// Whether this is `other`, and not one made anew.
@@ -187,8 +187,8 @@ impl ClientVerifier {
     }
 
     /// When the authorities and the lists end.
-    pub(super) fn deadlines(&self) -> &[Deadline] {
-        &self.deadlines
+    pub(super) fn expiries(&self) -> &[Expiry] {
+        &self.expiries
     }
 
     /// The next moment at which the verdict on this chain could change by the passing of time:
@@ -245,17 +245,17 @@ fn verifier(
 }
 
 fn verdict(
-    verifier: &ForClientUse,
+    verifier: &RequireClientAuth,
     chain: &[CertificateDer<'_>],
     now: SystemTime,
-) -> Result<(), CertificateRefusal> {
+) -> Result<(), ClientCertificateError> {
     let verdict = match chain {
         [] => Err(Error::NoCertificatesPresented),
         [own, others @ ..] => verifier
             .verify_client_cert(own, others, unix_time(now))
             .map(drop),
     };
-    verdict.map_err(|error| CertificateRefusal::of(&error))
+    verdict.map_err(|error| ClientCertificateError::of(&error))
 }
 
 /// Why a handshake failed, as one line for the log, nothing in it that could do harm there.
@@ -264,7 +264,7 @@ pub fn tls_refusal(error: &io::Error) -> String {
     let Some(error) = tls_error(error) else {
         return escaped(&error.to_string());
     };
-    let refusal = CertificateRefusal::of(error);
+    let refusal = ClientCertificateError::of(error);
     match error {
         Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
             format!("{refusal}: it ended on {}", day(*not_after))
@@ -277,7 +277,7 @@ pub fn tls_refusal(error: &io::Error) -> String {
 /// having ended.
 #[must_use]
 pub fn refusal_code(error: &io::Error) -> Option<Code> {
-    CertificateRefusal::of(tls_error(error)?).code()
+    ClientCertificateError::of(tls_error(error)?).code()
 }
 
 fn tls_error(error: &io::Error) -> Option<&Error> {
@@ -336,7 +336,7 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
             day(*next_update)
         ),
         CertificateError::Other(other)
-            if other.0.is::<Unfit>() || other.0.is::<AuthorityEnded>() =>
+            if other.0.is::<UnsuitableCertificate>() || other.0.is::<AuthorityEnded>() =>
         {
             other.to_string()
         }

@@ -69,7 +69,7 @@ pub(super) fn parse(path: &Path, contents: &[u8]) -> Result<Vec<VerifyingKey>, T
     let (mut keys, mut kids) = (Vec::new(), HashSet::new());
     for (index, jwk) in set.keys.iter().enumerate() {
         let in_key = |reason| fault(format!("key {}: {reason}", index + 1));
-        let Some(key) = jwk.judge().map_err(in_key)? else {
+        let Some(key) = jwk.verifying_key().map_err(in_key)? else {
             continue;
         };
         if let Some(kid) = &key.kid
@@ -111,7 +111,7 @@ struct Jwk {
 
 impl Jwk {
     /// `None` for a key that is well, but not for us.
-    fn judge(&self) -> Result<Option<VerifyingKey>, &'static str> {
+    fn verifying_key(&self) -> Result<Option<VerifyingKey>, &'static str> {
         if self.kty == "oct" {
             return Err(
                 "it is a symmetric key: who can check a token with it can make one, and it has no place in this file",

@@ -4,7 +4,7 @@ use aws_lc_rs::{error::Unspecified, rand};
 
 use crate::text::hex;
 
-/// What every token of the book begins with: scanners for leaked secrets find it.
+/// What every token of the store begins with: scanners for leaked secrets find it.
 const PREFIX: &str = "tdg_";
 
 /// Hexadecimal characters of a token's id.
@@ -56,7 +56,7 @@ pub fn is_token_id(text: &str) -> bool {
     text.len() == ID_LEN && text.bytes().all(is_lower_hex)
 }
 
-/// Whether it claims to be of the book.
+/// Whether it claims to be of the store.
 pub(super) fn is_from_book(token: &str) -> bool {
     token.starts_with(PREFIX)
 }

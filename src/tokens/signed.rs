@@ -13,11 +13,11 @@ use serde::{
 };
 
 use super::{
-    Origin, Proof, TokenFault, TokenFileError,
+    Origin, TokenError, TokenFileError, VerifiedToken,
     key_set::{self, VerifyingKey},
 };
 use crate::{
-    access::Narrowing,
+    access::TokenScope,
     identity::Identity,
     protocol::{Code, json_fault},
     text::{escaped, hex},
@@ -63,33 +63,33 @@ impl SignedTokenKeys {
         self.keys.iter().any(|key| key.digest == *digest)
     }
 
-    pub(super) fn prove(
+    pub(super) fn verify(
         &self,
         token: &str,
         identity: &Identity,
         now: DateTime<Utc>,
-    ) -> Result<Proof, TokenFault> {
+    ) -> Result<VerifiedToken, TokenError> {
         let (claims, key) = self.verified(token)?;
         let token_id = token_id(&claims, key);
-        let narrowing = self
-            .judge(&claims, now)
-            .map_err(|reason| TokenFault::new(Code::TokenInvalid, reason, Some(&token_id)))?;
+        let scope = self
+            .check_claims(&claims, now)
+            .map_err(|reason| TokenError::new(Code::TokenInvalid, reason, Some(&token_id)))?;
         if claims.sub != identity.as_str() {
-            return Err(TokenFault::identity_mismatch(&token_id));
+            return Err(TokenError::identity_mismatch(&token_id));
         }
-        let proof = Proof {
+        let verified = VerifiedToken {
             token_id,
             identity: identity.clone(),
             expires: Some(claims.exp.0),
-            narrowing: narrowing.map(Arc::new),
+            scope: scope.map(Arc::new),
             origin: Origin::Signed(key.digest),
         };
-        proof.unexpired(now)
+        verified.unexpired(now)
     }
 
     /// The claims of a token that one of the keys has signed, with that key.
-    fn verified(&self, token: &str) -> Result<(Claims, &VerifyingKey), TokenFault> {
-        let unknown = || TokenFault::unknown(None);
+    fn verified(&self, token: &str) -> Result<(Claims, &VerifyingKey), TokenError> {
+        let unknown = || TokenError::unknown(None);
         let header = decode_header(token).map_err(|_| unknown())?;
         // What an issuer calls critical must be understood, and nothing of the kind is.
         if header.crit.is_some() {
@@ -108,7 +108,7 @@ impl SignedTokenKeys {
                     if let ErrorKind::Json(error) = error.kind() {
                         let fault = json_fault(error);
                         let reason = format!("the token's claims cannot be taken: {fault}");
-                        return Err(TokenFault::new(Code::TokenInvalid, reason, None));
+                        return Err(TokenError::new(Code::TokenInvalid, reason, None));
                     }
                 }
             }
@@ -118,11 +118,11 @@ impl SignedTokenKeys {
 
     /// All but whose the token is and when it ends. A fault is a sentence for who has a token with
     /// a good signature.
-    fn judge(
+    fn check_claims(
         &self,
         claims: &Claims,
         now: DateTime<Utc>,
-    ) -> Result<Option<Narrowing>, &'static str> {
+    ) -> Result<Option<TokenScope>, &'static str> {
         if claims.iss != *self.issuer {
             return Err("the token is from another issuer");
         }
@@ -133,11 +133,11 @@ impl SignedTokenKeys {
         if claims.nbf.as_ref().is_some_and(is_ahead) || claims.iat.as_ref().is_some_and(is_ahead) {
             return Err("the token is not good yet");
         }
-        let Some(narrowing) = &claims.tidings else {
+        let Some(scope) = &claims.tidings else {
             return Ok(None);
         };
         let no_filter = "the token's claim `tidings` holds what is not a topic filter";
-        narrowing.read().map(Some).ok_or(no_filter)
+        scope.read().map(Some).ok_or(no_filter)
     }
 }
 
@@ -171,7 +171,7 @@ struct Claims {
     iat: Option<Moment>,
     jti: Option<String>,
     #[serde(default, deserialize_with = "given_object")]
-    tidings: Option<NarrowingClaim>,
+    tidings: Option<TokenScopeClaim>,
 }
 
 #[derive(Deserialize)]
@@ -216,16 +216,16 @@ impl<'de> Deserialize<'de> for Moment {
 /// What a token takes away. A member that is not understood would be a restriction that is not kept.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NarrowingClaim {
+struct TokenScopeClaim {
     #[serde(default, deserialize_with = "given")]
     publish: Option<Vec<String>>,
     #[serde(default, deserialize_with = "given")]
     subscribe: Option<Vec<String>>,
 }
 
-impl NarrowingClaim {
+impl TokenScopeClaim {
     /// `None` when one of them is not a filter.
-    fn read(&self) -> Option<Narrowing> {
+    fn read(&self) -> Option<TokenScope> {
         let filters = |texts: &Option<Vec<String>>| {
             let parsed = texts.as_ref().map(|texts| {
                 let filters = texts.iter().map(|text| TopicFilter::parse(text));
@@ -233,7 +233,7 @@ impl NarrowingClaim {
             });
             parsed.transpose().ok()
         };
-        Some(Narrowing {
+        Some(TokenScope {
             publish: filters(&self.publish)?,
             subscribe: filters(&self.subscribe)?,
         })
@@ -253,18 +253,18 @@ where
 /// an object in which all is left out.
 fn given_object<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<NarrowingClaim>, D::Error> {
+) -> Result<Option<TokenScopeClaim>, D::Error> {
     struct Object;
 
     impl<'de> Visitor<'de> for Object {
-        type Value = NarrowingClaim;
+        type Value = TokenScopeClaim;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object with `publish` and `subscribe`")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
-            NarrowingClaim::deserialize(MapAccessDeserializer::new(members))
+            TokenScopeClaim::deserialize(MapAccessDeserializer::new(members))
         }
     }
 

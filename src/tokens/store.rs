@@ -1,189 +1,318 @@
-//! The file of `tidings token` on the disk: changed as a whole, by one at a time.
+//! The store of tokens: what `tidings token` writes and the server reads.
 //!
-//! Owns that two who write at once lose nothing. Knows nothing of the format.
+//! Owns the file's format. Holds hashes, never a token. A file that is empty or broken is refused as
+//! a whole; one that says its version and lists no token is good, and lets nobody in.
 
-use std::{
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, fmt, path::Path};
 
+use aws_lc_rs::{constant_time, error::Unspecified};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use toml::{Spanned, Value};
 
-use super::{NewToken, TokenBook, TokenEntry, TokenFileError};
+use super::{
+    NewToken, Origin, TokenError, TokenFileError, VerifiedToken,
+    secret::{claimed_id, from_hex, is_token_id},
+};
 use crate::{
-    files::{Aside, Sources, remedy},
+    files::sha256,
     identity::Identity,
+    protocol::without_values,
+    text::{day_and_time, hex},
 };
 
-/// Of a new file: the owner writes, the group reads, and nobody else.
-const NEW_FILE_MODE: u32 = 0o640;
+const VERSION: i64 = 1;
 
-/// Where a book of tokens is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenFile {
-    path: PathBuf,
+const HEADING: &str = "\
+# Tokens of a tidings broker, kept by `tidings token`, which writes this file anew: other comments
+# are lost. It holds hashes only, but whoever can write here decides who gets in.
+
+";
+
+const HEADLESS: &str = "it lacks `version = 1`, so it is empty or cut off: bring back the last good one, \
+                        or remove it and make tokens anew with `tidings token new`";
+
+/// All tokens that a server takes, in the order in which they were made.
+#[derive(Clone, Debug, Default)]
+pub struct TokenStore {
+    entries: Vec<TokenEntry>,
+    /// Where in `entries` an id stands.
+    places: HashMap<String, usize>,
 }
 
-/// What came of a change.
-#[derive(Debug)]
-pub struct Changed<T> {
-    /// The outcome.
-    pub outcome: T,
-    /// Why the file does not belong to whom it belonged to before, where that is so.
-    pub owner_lost: Option<io::Error>,
+/// One token of the store, without its secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenEntry {
+    /// Names it: 12 hexadecimal characters.
+    pub id: String,
+    /// Whose certificate it goes with.
+    pub identity: Identity,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+    /// From when on it is worth nothing; `None` for one that does not end.
+    pub expires: Option<DateTime<Utc>>,
+    /// SHA-256 of the whole token.
+    hash: [u8; 32],
 }
 
-impl TokenFile {
-    /// The file at `path`, which need not exist yet.
-    #[must_use]
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+impl fmt::Debug for TokenEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenEntry")
+            .field("id", &self.id)
+            .field("identity", &self.identity)
+            .field("created", &self.created)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
     }
+}
 
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Reads it.
+impl TokenStore {
+    /// Reads `contents`; `path` is for messages.
     ///
     /// # Errors
     ///
-    /// When it cannot be read or is broken.
-    pub fn read(&self) -> Result<TokenBook, TokenFileError> {
-        self.read_at(&self.path)
-    }
-
-    /// Makes a token for `identity`, and the file where there is none.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read or written; then no token was made.
-    pub fn issue(
-        &self,
-        identity: Identity,
-        now: DateTime<Utc>,
-        expires: Option<DateTime<Utc>>,
-    ) -> Result<Changed<NewToken>, TokenFileError> {
-        let (target, is_there) = match fs::canonicalize(&self.path) {
-            Ok(target) => (target, true),
-            // A link that points to nothing is left to be mended.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.path.is_symlink() => {
-                (self.path.clone(), false)
+    /// When anything in it is not as it must be.
+    pub fn parse(path: &Path, contents: &[u8]) -> Result<Self, TokenFileError> {
+        let at = |offset, reason: String| TokenFileError::at(path, contents, offset, reason);
+        let text = std::str::from_utf8(contents)
+            .map_err(|error| at(error.valid_up_to(), "it is not UTF-8".to_owned()))?;
+        let read: ReadStore = toml::from_str(text).map_err(|error| {
+            if !text.contains("version") {
+                return TokenFileError::new(path, HEADLESS);
             }
-            Err(error) => return Err(self.unusable("read", &error)),
+            let reason = without_values(error.message());
+            match error.span().filter(|span| span.start > 0) {
+                Some(span) => at(span.start, reason),
+                None => TokenFileError::new(path, reason),
+            }
+        })?;
+        if *read.version.get_ref() != VERSION {
+            let reason = format!("only version {VERSION} of this file is known");
+            return Err(at(read.version.span().start, reason));
+        }
+        let mut store = Self::default();
+        for token in read.token {
+            let start = token.span().start;
+            let entry = token.into_inner().checked().map_err(|(o, r)| at(o, r))?;
+            let id = entry.id.clone();
+            if !store.insert(entry) {
+                return Err(at(start, format!("the id {id} stands here a second time")));
+            }
+        }
+        Ok(store)
+    }
+
+    /// The tokens, oldest first.
+    #[must_use]
+    pub fn entries(&self) -> &[TokenEntry] {
+        &self.entries
+    }
+
+    /// As [`parse`](Self::parse) reads it.
+    pub(super) fn to_text(&self) -> Result<String, toml::ser::Error> {
+        let token = self.entries.iter().map(|entry| WrittenToken {
+            id: &entry.id,
+            identity: entry.identity.as_str(),
+            created: day_and_time(entry.created),
+            expires: entry.expires.map(day_and_time),
+            sha256: hex(&entry.hash),
+        });
+        let store = WrittenStore {
+            version: VERSION,
+            token: token.collect(),
         };
-        let folder = self.lock_folder_of(&target)?;
-        // Another may have made it while this one waited.
-        let is_there = is_there || target.exists();
-        let mut book = if is_there {
-            self.read_at(&target)?
-        } else {
-            TokenBook::default()
+        Ok(format!("{HEADING}{}", toml::to_string(&store)?))
+    }
+
+    /// Makes a token and notes its hash.
+    pub(super) fn issue(
+        &mut self,
+        identity: Identity,
+        created: DateTime<Utc>,
+        expires: Option<DateTime<Utc>>,
+    ) -> Result<NewToken, Unspecified> {
+        loop {
+            let token = NewToken::generate()?;
+            let is_new = self.insert(TokenEntry {
+                id: token.id().to_owned(),
+                identity: identity.clone(),
+                created,
+                expires,
+                hash: sha256(token.secret().as_bytes()),
+            });
+            if is_new {
+                return Ok(token);
+            }
+        }
+    }
+
+    /// Takes a token out.
+    pub(super) fn revoke(&mut self, id: &str) -> Option<TokenEntry> {
+        let place = self.places.remove(id)?;
+        for later in self.places.values_mut().filter(|later| **later > place) {
+            *later -= 1;
+        }
+        Some(self.entries.remove(place))
+    }
+
+    /// Takes out all that have expired.
+    pub(super) fn revoke_expired(&mut self, now: DateTime<Utc>) -> Vec<TokenEntry> {
+        let entries = std::mem::take(&mut self.entries);
+        self.places.clear();
+        let (expired, kept) = entries.into_iter().partition(|entry| entry.is_expired(now));
+        for entry in kept {
+            self.insert(entry);
+        }
+        expired
+    }
+
+    pub(super) fn verify(
+        &self,
+        token: &str,
+        identity: &Identity,
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedToken, TokenError> {
+        /// Of no token.
+        const NOBODYS_HASH: [u8; 32] = [0; 32];
+        let entry = claimed_id(token).and_then(|id| self.find(id));
+        // Hashed and compared for an unknown id too: how long it takes tells nothing.
+        let expected = entry.map_or(&NOBODYS_HASH, |entry| &entry.hash);
+        let is_equal = are_equal(expected, &sha256(token.as_bytes()));
+        match entry {
+            Some(entry) if is_equal => entry.verify(identity, now),
+            entry => Err(TokenError::unknown(entry.map(|entry| entry.id.as_str()))),
+        }
+    }
+
+    pub(super) fn reverify(
+        &self,
+        verified: &VerifiedToken,
+        hash: &[u8; 32],
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedToken, TokenError> {
+        match self.find(&verified.token_id) {
+            Some(entry) if are_equal(&entry.hash, hash) => entry.verify(&verified.identity, now),
+            _ => Err(TokenError::withdrawn(&verified.token_id)),
+        }
+    }
+
+    fn find(&self, id: &str) -> Option<&TokenEntry> {
+        self.entries.get(*self.places.get(id)?)
+    }
+
+    /// Whether the id was free.
+    fn insert(&mut self, entry: TokenEntry) -> bool {
+        let is_new = !self.places.contains_key(&entry.id);
+        if is_new {
+            self.places.insert(entry.id.clone(), self.entries.len());
+            self.entries.push(entry);
+        }
+        is_new
+    }
+}
+
+impl TokenEntry {
+    /// Whether its time is over.
+    #[must_use]
+    pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// For who has shown the secret.
+    fn verify(&self, identity: &Identity, now: DateTime<Utc>) -> Result<VerifiedToken, TokenError> {
+        if self.identity != *identity {
+            return Err(TokenError::identity_mismatch(&self.id));
+        }
+        let verified = VerifiedToken {
+            token_id: self.id.clone(),
+            identity: identity.clone(),
+            expires: self.expires,
+            scope: None,
+            origin: Origin::Book(self.hash),
         };
-        let token = book
-            .issue(identity, now, expires)
-            .map_err(|_| TokenFileError::new(&self.path, "the system gives no random numbers"))?;
-        let owner_lost = self.replace(&target, &folder, &book)?;
-        Ok(Changed {
-            outcome: token,
-            owner_lost,
+        verified.unexpired(now)
+    }
+}
+
+fn are_equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    constant_time::verify_slices_are_equal(one, other).is_ok()
+}
+
+/// The file as it is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadStore {
+    version: Spanned<i64>,
+    #[serde(default)]
+    token: Vec<Spanned<ReadToken>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadToken {
+    id: Spanned<String>,
+    identity: Spanned<String>,
+    sha256: Spanned<String>,
+    created: Spanned<Value>,
+    expires: Option<Spanned<Value>>,
+}
+
+impl ReadToken {
+    /// A fault comes with the byte at which it stands.
+    fn checked(self) -> Result<TokenEntry, (usize, String)> {
+        fn fault<T>(value: &Spanned<T>, reason: impl Into<String>) -> (usize, String) {
+            (value.span().start, reason.into())
+        }
+        if !is_token_id(self.id.get_ref()) {
+            let reason = "an `id` is 12 characters out of 0-9 and a-f";
+            return Err(fault(&self.id, reason));
+        }
+        let identity = Identity::parse(self.identity.get_ref())
+            .map_err(|error| fault(&self.identity, format!("not an identity: {error}")))?;
+        let hash = from_hex(self.sha256.get_ref()).ok_or_else(|| {
+            let reason = "`sha256` is 64 characters out of 0-9 and a-f: the hash of a token";
+            fault(&self.sha256, reason)
+        })?;
+        let moment = |value: &Spanned<Value>| {
+            let reason = "a time is written as in RFC 3339: 2026-01-31T12:00:00Z";
+            moment_of(value.get_ref()).ok_or_else(|| fault(value, reason))
+        };
+        Ok(TokenEntry {
+            created: moment(&self.created)?,
+            expires: self.expires.as_ref().map(moment).transpose()?,
+            id: self.id.into_inner(),
+            identity,
+            hash,
         })
     }
+}
 
-    /// Takes the token with this id out; `None` when there is none.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read or written; then it stays as it was.
-    pub fn revoke(&self, id: &str) -> Result<Option<Changed<TokenEntry>>, TokenFileError> {
-        self.take_out(|book| book.revoke(id))
-    }
+/// The file as it is written.
+#[derive(Serialize)]
+struct WrittenStore<'a> {
+    version: i64,
+    token: Vec<WrittenToken<'a>>,
+}
 
-    /// Takes out all tokens that have expired by `now`; `None` when there are none.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read or written; then it stays as it was.
-    pub fn revoke_expired(
-        &self,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Changed<Vec<TokenEntry>>>, TokenFileError> {
-        self.take_out(|book| Some(book.revoke_expired(now)).filter(|entries| !entries.is_empty()))
-    }
+#[derive(Serialize)]
+struct WrittenToken<'a> {
+    id: &'a str,
+    identity: &'a str,
+    created: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    /// Last, and demanded: no token of a file that was cut off loses its end and no more.
+    sha256: String,
+}
 
-    /// Whether every user of this machine can write to it; no where that cannot be told.
-    #[must_use]
-    pub fn is_writable_by_others(&self) -> bool {
-        let contents = Sources::default().read(&self.path);
-        contents.is_ok_and(|file| file.is_writable_by_others())
-    }
-
-    fn take_out<T>(
-        &self,
-        take: impl FnOnce(&mut TokenBook) -> Option<T>,
-    ) -> Result<Option<Changed<T>>, TokenFileError> {
-        let target = fs::canonicalize(&self.path).map_err(|error| self.unusable("read", &error))?;
-        let folder = self.lock_folder_of(&target)?;
-        let mut book = self.read_at(&target)?;
-        let Some(outcome) = take(&mut book) else {
-            return Ok(None);
-        };
-        let owner_lost = self.replace(&target, &folder, &book)?;
-        Ok(Some(Changed {
-            outcome,
-            owner_lost,
-        }))
-    }
-
-    /// Messages name the file as it was named to us, whatever links it is reached by.
-    fn read_at(&self, target: &Path) -> Result<TokenBook, TokenFileError> {
-        let contents = Sources::default().read(target);
-        let contents = contents.map_err(|error| self.unusable("read", &error))?;
-        TokenBook::parse(&self.path, &contents.bytes)
-    }
-
-    /// Waits until nobody else changes files of this folder. The file itself cannot be locked: each
-    /// change puts another in its place.
-    fn lock_folder_of(&self, target: &Path) -> Result<File, TokenFileError> {
-        let folder = match target.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let lock = || {
-            let folder = File::open(folder)?;
-            folder.lock()?;
-            Ok(folder)
-        };
-        lock().map_err(|error| self.unusable("lock the folder of", &error))
-    }
-
-    /// Puts `book` in the place of what is there, mode and owner kept.
-    fn replace(
-        &self,
-        target: &Path,
-        folder: &File,
-        book: &TokenBook,
-    ) -> Result<Option<io::Error>, TokenFileError> {
-        let text = book
-            .to_text()
-            .map_err(|error| TokenFileError::new(&self.path, error.to_string()))?;
-        let replaced = Aside::create(target, NEW_FILE_MODE).and_then(|mut aside| {
-            let owner_lost = aside.take_after(target)?;
-            aside.write(&text)?;
-            aside.move_to(target)?;
-            folder.sync_all()?;
-            Ok(owner_lost)
-        });
-        replaced.map_err(|error| self.unusable("write", &error))
-    }
-
-    fn unusable(&self, what: &str, error: &io::Error) -> TokenFileError {
-        let remedy = remedy(error);
-        TokenFileError::new(&self.path, format!("cannot {what} it: {error}{remedy}"))
-    }
+/// A string, or a date of TOML's own, in both cases with an offset from UTC.
+fn moment_of(value: &Value) -> Option<DateTime<Utc>> {
+    let moment = match value {
+        Value::String(text) => DateTime::parse_from_rfc3339(text),
+        Value::Datetime(datetime) => DateTime::parse_from_rfc3339(&datetime.to_string()),
+        _ => return None,
+    };
+    moment.ok().map(Into::into)
 }
 
 #[cfg(test)]

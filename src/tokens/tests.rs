@@ -11,17 +11,17 @@ fn identity(name: &str) -> Identity {
     Identity::parse(name).unwrap()
 }
 
-fn book_with(expires: Option<DateTime<Utc>>) -> (TokenBook, NewToken) {
-    let mut book = TokenBook::default();
-    let token = book.issue(identity("alice"), now(), expires).unwrap();
-    (book, token)
+fn book_with(expires: Option<DateTime<Utc>>) -> (TokenStore, NewToken) {
+    let mut store = TokenStore::default();
+    let token = store.issue(identity("alice"), now(), expires).unwrap();
+    (store, token)
 }
 
-fn policy(book: TokenBook) -> TokenPolicy {
-    TokenPolicy::new(Some(book), None)
+fn policy(store: TokenStore) -> TokenPolicy {
+    TokenPolicy::new(Some(store), None)
 }
 
-fn code(outcome: Result<Option<Proof>, TokenFault>) -> Option<Code> {
+fn code(outcome: Result<Option<VerifiedToken>, TokenError>) -> Option<Code> {
     outcome.err().map(|fault| fault.code)
 }
 
@@ -30,22 +30,22 @@ fn looks_at_no_token_where_none_is_wanted() {
     let policy = TokenPolicy::default();
     assert!(!policy.is_required());
     for token in [None, Some(""), Some("nonsense")] {
-        let proof = policy.prove(token, &identity("alice"), now()).unwrap();
-        assert!(proof.is_none());
+        let verified = policy.verify(token, &identity("alice"), now()).unwrap();
+        assert!(verified.is_none());
     }
 }
 
 #[test]
 fn wants_a_token_of_the_identity_and_in_its_time() {
-    let (book, token) = book_with(Some(at(60)));
-    let policy = policy(book);
-    let prove = |token, name, now| policy.prove(token, &identity(name), now);
-    let proof = prove(Some(token.secret()), "alice", at(59))
+    let (store, token) = book_with(Some(at(60)));
+    let policy = policy(store);
+    let verify = |token, name, now| policy.verify(token, &identity(name), now);
+    let verified = verify(Some(token.secret()), "alice", at(59))
         .unwrap()
         .unwrap();
-    assert_eq!(proof.token_id(), token.id());
-    assert_eq!(proof.expires(), Some(at(60)));
-    assert!(proof.narrowing().is_none());
+    assert_eq!(verified.token_id(), token.id());
+    assert_eq!(verified.expires(), Some(at(60)));
+    assert!(verified.scope().is_none());
     assert!(policy.is_required());
     for (sent, name, now, expected) in [
         (None, "alice", now(), Code::TokenMissing),
@@ -65,14 +65,18 @@ fn wants_a_token_of_the_identity_and_in_its_time() {
             Code::TokenIdentityMismatch,
         ),
     ] {
-        assert_eq!(code(prove(sent, name, now)), Some(expected), "{name} {now}");
+        assert_eq!(
+            code(verify(sent, name, now)),
+            Some(expected),
+            "{name} {now}"
+        );
     }
 }
 
 #[test]
 fn a_wrong_secret_is_told_nothing() {
-    let (book, token) = book_with(Some(at(-60)));
-    let policy = policy(book);
+    let (store, token) = book_with(Some(at(-60)));
+    let policy = policy(store);
     let other = NewToken::generate().unwrap();
     let wrong_secret = format!("tdg_{}_{}", token.id(), &other.secret()[17..]);
     let upper = format!("tdg_{}_{}", token.id(), token.secret()[17..].to_uppercase());
@@ -93,16 +97,16 @@ fn a_wrong_secret_is_told_nothing() {
     ] {
         for name in ["alice", "bob"] {
             let fault = policy
-                .prove(Some(sent), &identity(name), now())
+                .verify(Some(sent), &identity(name), now())
                 .unwrap_err();
-            let expected = TokenFault::unknown(fault.token_id.as_deref());
+            let expected = TokenError::unknown(fault.token_id.as_deref());
             assert_eq!(fault, expected, "{sent}");
         }
     }
     // The log may know which token was guessed at, when there is one.
-    let fault = policy.prove(Some(&wrong_secret), &identity("alice"), now());
+    let fault = policy.verify(Some(&wrong_secret), &identity("alice"), now());
     assert_eq!(fault.unwrap_err().token_id.as_deref(), Some(token.id()));
-    let fault = policy.prove(Some(other.secret()), &identity("alice"), now());
+    let fault = policy.verify(Some(other.secret()), &identity("alice"), now());
     assert_eq!(fault.unwrap_err().token_id, None);
 }
 
@@ -110,15 +114,15 @@ fn a_wrong_secret_is_told_nothing() {
 fn takes_both_kinds_side_by_side() {
     let issuer = Issuer::new(Algorithm::EdDSA, "k");
     let signed = issuer.token(&claims());
-    let (book, listed) = book_with(None);
+    let (store, listed) = book_with(None);
     let keys = || key_set(&[issuer.jwk()]).unwrap();
     for (policy, takes_listed, takes_signed) in [
-        (TokenPolicy::new(Some(book.clone()), None), true, false),
+        (TokenPolicy::new(Some(store.clone()), None), true, false),
         (TokenPolicy::new(None, Some(keys())), false, true),
-        (TokenPolicy::new(Some(book), Some(keys())), true, true),
+        (TokenPolicy::new(Some(store), Some(keys())), true, true),
     ] {
         let takes = |token: &str| {
-            let outcome = policy.prove(Some(token), &identity("alice"), now());
+            let outcome = policy.verify(Some(token), &identity("alice"), now());
             let refused = code(outcome);
             assert!(matches!(refused, None | Some(Code::TokenInvalid)));
             refused.is_none()
@@ -146,29 +150,30 @@ fn takes_no_token_that_is_too_long() {
     let longest = of_len(TOKEN_BYTES_MAX);
     let longer = of_len(TOKEN_BYTES_MAX + 2);
     assert!(longer.len() > TOKEN_BYTES_MAX, "{}", longer.len());
-    let prove = |token: &str| code(policy.prove(Some(token), &identity("alice"), now()));
-    assert_eq!(prove(&longest), None);
-    assert_eq!(prove(&longer), Some(Code::TokenInvalid));
+    let verify = |token: &str| code(policy.verify(Some(token), &identity("alice"), now()));
+    assert_eq!(verify(&longest), None);
+    assert_eq!(verify(&longer), Some(Code::TokenInvalid));
 }
 
 #[test]
 fn judges_a_listed_token_again() {
-    let (mut book, token) = book_with(Some(at(60)));
-    let proof = policy(book.clone())
-        .prove(Some(token.secret()), &identity("alice"), now())
+    let (mut store, token) = book_with(Some(at(60)));
+    let verified = policy(store.clone())
+        .verify(Some(token.secret()), &identity("alice"), now())
         .unwrap()
         .unwrap();
-    let again =
-        |book: &TokenBook, now| policy(book.clone()).prove_again(&proof, &identity("alice"), now);
-    assert_eq!(again(&book, now()).unwrap().expires(), Some(at(60)));
-    assert_eq!(again(&book, at(60)).unwrap_err().code, Code::TokenExpired);
+    let again = |store: &TokenStore, now| {
+        policy(store.clone()).reverify(&verified, &identity("alice"), now)
+    };
+    assert_eq!(again(&store, now()).unwrap().expires(), Some(at(60)));
+    assert_eq!(again(&store, at(60)).unwrap_err().code, Code::TokenExpired);
 
     // Written anew by hand: another end, another identity, another secret under the same id.
-    let text = book.to_text().unwrap();
+    let text = store.to_text().unwrap();
     let rewritten = |from: &str, to: &str| {
         let changed = text.replace(from, to);
         assert_ne!(changed, text);
-        TokenBook::parse(Path::new("tokens"), changed.as_bytes()).unwrap()
+        TokenStore::parse(Path::new("tokens"), changed.as_bytes()).unwrap()
     };
     let longer = rewritten("2026-01-31T12:01:00Z", "2026-01-31T12:02:00Z");
     assert_eq!(again(&longer, at(60)).unwrap().expires(), Some(at(120)));
@@ -187,27 +192,27 @@ fn judges_a_listed_token_again() {
         Code::TokenInvalid
     );
 
-    book.revoke(token.id());
-    let fault = again(&book, now()).unwrap_err();
-    assert_eq!(fault, TokenFault::withdrawn(token.id()));
+    store.revoke(token.id());
+    let fault = again(&store, now()).unwrap_err();
+    assert_eq!(fault, TokenError::withdrawn(token.id()));
 }
 
 #[test]
 fn what_proved_a_session_must_be_there_still() {
     let issuer = Issuer::new(Algorithm::EdDSA, "k");
     let keys = || Some(key_set(&[issuer.jwk()]).unwrap());
-    let (book, token) = book_with(None);
+    let (store, token) = book_with(None);
     let alice = identity("alice");
-    let both = TokenPolicy::new(Some(book.clone()), keys());
-    let proof = |token: &str| both.prove(Some(token), &alice, now()).unwrap().unwrap();
-    let (listed, signed) = (proof(token.secret()), proof(&issuer.token(&claims())));
-    let code = |policy: &TokenPolicy, proof: &Proof, who: &Identity| {
-        let outcome = policy.prove_again(proof, who, now());
+    let both = TokenPolicy::new(Some(store.clone()), keys());
+    let verified = |token: &str| both.verify(Some(token), &alice, now()).unwrap().unwrap();
+    let (listed, signed) = (verified(token.secret()), verified(&issuer.token(&claims())));
+    let code = |policy: &TokenPolicy, verified: &VerifiedToken, who: &Identity| {
+        let outcome = policy.reverify(verified, who, now());
         outcome.err().map(|fault| fault.code)
     };
     for (policy, of_listed, of_signed) in [
         (&both, None, None),
-        (&policy(book), None, Some(Code::TokenInvalid)),
+        (&policy(store), None, Some(Code::TokenInvalid)),
         (
             &TokenPolicy::new(None, keys()),
             Some(Code::TokenInvalid),
@@ -222,19 +227,19 @@ fn what_proved_a_session_must_be_there_still() {
         assert_eq!(code(policy, &listed, &alice), of_listed);
         assert_eq!(code(policy, &signed, &alice), of_signed);
     }
-    for proof in [&listed, &signed] {
-        let mismatch = code(&both, proof, &identity("bob"));
+    for verified in [&listed, &signed] {
+        let mismatch = code(&both, verified, &identity("bob"));
         assert_eq!(mismatch, Some(Code::TokenIdentityMismatch));
     }
 }
 
 #[test]
 fn shows_no_secret() {
-    let (book, token) = book_with(None);
-    let policy = policy(book);
-    let proof = policy.prove(Some(token.secret()), &identity("alice"), now());
-    let stolen = policy.prove(Some(token.secret()), &identity("bob"), now());
-    let shown = format!("{policy:?} {proof:?} {stolen:?}");
+    let (store, token) = book_with(None);
+    let policy = policy(store);
+    let verified = policy.verify(Some(token.secret()), &identity("alice"), now());
+    let stolen = policy.verify(Some(token.secret()), &identity("bob"), now());
+    let shown = format!("{policy:?} {verified:?} {stolen:?}");
     assert!(shown.contains(token.id()), "{shown}");
     let hash = sha256(token.secret().as_bytes());
     for hidden in [&token.secret()[17..], &hex(&hash), &format!("{hash:?}")] {
@@ -247,10 +252,10 @@ proptest! {
     #[test]
     fn takes_nothing_that_was_not_made(text in "(tdg_[0-9a-f]{0,13}_?|eyJ)?.{0,80}", dots in "[.a-zA-Z0-9_-]{0,60}") {
         let issuer = Issuer::new(Algorithm::EdDSA, "k");
-        let (book, _) = book_with(None);
-        let policy = TokenPolicy::new(Some(book), Some(key_set(&[issuer.jwk()]).unwrap()));
+        let (store, _) = book_with(None);
+        let policy = TokenPolicy::new(Some(store), Some(key_set(&[issuer.jwk()]).unwrap()));
         for sent in [text, dots] {
-            prop_assert!(policy.prove(Some(&sent), &identity("alice"), now()).is_err());
+            prop_assert!(policy.verify(Some(&sent), &identity("alice"), now()).is_err());
         }
     }
 }

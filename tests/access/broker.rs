@@ -12,7 +12,7 @@ use std::{
 use serde_json::value::RawValue;
 use tidings::{
     access::{self, AccessRules},
-    broker::{Limits, Outbox, OutboxLimits, Refusal, Registry, Session},
+    broker::{Limits, Outbox, OutboxLimits, Registry, RequestError, Session},
     identity::Identity,
     protocol::{
         CloseReason, Code, Frame, ServerEvent, ServerId, Timestamp,
@@ -182,7 +182,7 @@ impl Broker {
     }
 }
 
-fn answer(outcome: Result<(), Refusal>) -> Answer {
+fn answer(outcome: Result<(), RequestError>) -> Answer {
     match outcome.map_err(|refusal| refusal.code()) {
         Ok(()) => Answer::Ok,
         Err(Code::IdentityDenied) => Answer::IdentityDenied,

@@ -126,7 +126,7 @@ fn what_the_server_owns_denies_nothing_else() {
         allowing(&["#"], &["a"]),
         allowing(&["+/#"], &[]),
         allowing(&[], &[]),
-        everything.narrowed(&Narrowing {
+        everything.narrowed_to(&TokenScope {
             publish: None,
             subscribe: Some(vec![filter("#")]),
         }),
@@ -138,9 +138,9 @@ fn what_the_server_owns_denies_nothing_else() {
 #[test]
 fn a_narrowing_only_takes_away() {
     let wide = allowing(&["a/#", "b/#"], &["a/x"]);
-    let same = Arc::clone(&wide).narrowed(&Narrowing::default());
+    let same = Arc::clone(&wide).narrowed_to(&TokenScope::default());
     assert!(Arc::ptr_eq(&wide, &same));
-    let narrow = Arc::clone(&wide).narrowed(&Narrowing {
+    let narrow = Arc::clone(&wide).narrowed_to(&TokenScope {
         publish: Some(vec![]),
         subscribe: Some(vec![filter("a/+"), filter("c")]),
     });
@@ -166,7 +166,7 @@ fn a_narrowing_only_takes_away() {
         r#"publishing to "a/y" is refused: the token does not allow it"#
     );
     // Twice is both.
-    let twice = narrow.narrowed(&Narrowing {
+    let twice = narrow.narrowed_to(&TokenScope {
         publish: None,
         subscribe: Some(vec![filter("a/y"), filter("b/#")]),
     });
@@ -211,7 +211,7 @@ proptest! {
         let parsed = |filters: &Vec<String>| filters.iter().map(|text| filter(text)).collect::<Vec<_>>();
         let topic = Topic::parse(topic).unwrap();
         let matched = |filters: &Vec<String>| parsed(filters).iter().any(|filter| filter.matches(&topic));
-        let permissions = allowing(&texts(&allowed), &texts(&denied)).narrowed(&Narrowing {
+        let permissions = allowing(&texts(&allowed), &texts(&denied)).narrowed_to(&TokenScope {
             publish: token.as_ref().map(parsed),
             subscribe: token.as_ref().map(parsed),
         });

@@ -37,7 +37,7 @@ pub(super) enum NotSigned {
     /// No key of a CA of that name has made the signature.
     BadSignature,
     /// The CA has a key usage, and no `cRLSign` in it.
-    NotForLists,
+    NotCrlSigner,
 }
 
 impl Issuers {
@@ -131,7 +131,7 @@ impl Issuers {
             .find(|ca| ca.has_signed(content, &list.signature_value.data, provider))
             .ok_or(NotSigned::BadSignature)?;
         if !signer.may_sign_lists {
-            return Err(NotSigned::NotForLists);
+            return Err(NotSigned::NotCrlSigner);
         }
         Ok(signer)
     }

@@ -19,9 +19,9 @@ fn client_for(issuer: &Authority, name: &str, trusted: &Authority) -> Side {
 fn is_let_in(client: &Side, server: &ServerTls) -> bool {
     let is_in = handshake(&client.credentials(), server).is_ok();
     let (chain, now) = (chain_of(client), SystemTime::now());
-    let judged = server.clients.judge(&chain, now);
+    let judged = server.clients.verify(&chain, now);
     assert_eq!(judged.is_ok(), is_in, "{judged:?}");
-    let again = server.clients.judge_again(&server.clients, &chain, now);
+    let again = server.clients.reverify(&server.clients, &chain, now);
     assert_eq!(judged, again);
     is_in
 }
@@ -353,10 +353,10 @@ fn a_list_for_some_is_one_for_those_that_name_it() {
         let server = read_server(&side.credentials(), &crls).unwrap();
         let judge = |serial, points: &[&str], garbled| {
             let (chain, now) = (client(serial, points, garbled), SystemTime::now());
-            let judged = server.clients.judge(&chain, now);
+            let judged = server.clients.verify(&chain, now);
             assert_eq!(
                 judged,
-                server.clients.judge_again(&server.clients, &chain, now)
+                server.clients.reverify(&server.clients, &chain, now)
             );
             judged.is_ok()
         };

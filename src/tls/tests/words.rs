@@ -141,7 +141,10 @@ fn a_certificate_of_version_1_is_told_by_its_version() {
     side.with("ca.crt", V1_ROOT);
     let server = read_server(&side.credentials(), &[]).unwrap();
     let chain = [CertificateDer::from_pem_slice(V1_ISSUED.as_bytes()).unwrap()];
-    let refusal = server.clients.judge(&chain, SystemTime::now()).unwrap_err();
+    let refusal = server
+        .clients
+        .verify(&chain, SystemTime::now())
+        .unwrap_err();
     let expected = "is of X.509 version 1, which cannot state any use: have it issued anew";
     assert!(refusal.to_string().contains(expected), "{refusal}");
 }
@@ -193,7 +196,7 @@ fn whoever_does_not_hold_the_key_is_told_so() {
         client_of(&authority, "alice"),
         client_of(&authority, "thief"),
     );
-    let sources = &mut Sources::default();
+    let sources = &mut TrackedFiles::default();
     let key = read_key(&thief.credentials().key, true, sources).unwrap();
     let key = provider().key_provider.load_private_key(key).unwrap();
     let client = ClientConfig::builder_with_provider(provider())
@@ -216,7 +219,7 @@ fn a_clock_before_1970_is_blamed_for_what_comes_of_it() {
     let authority = authority();
     let server = read_server(&server_of(&authority).credentials(), &[]).unwrap();
     let chain = chain_of(&client_of(&authority, "alice"));
-    let judge = |now| server.clients.judge(&chain, now).unwrap_err().to_string();
+    let judge = |now| server.clients.verify(&chain, now).unwrap_err().to_string();
     let blame = "this machine's clock stands before 1970, set it";
     let told = judge(UNIX_EPOCH - Duration::from_secs(1));
     assert!(told.ends_with(blame), "{told}");

@@ -13,8 +13,8 @@ fn alice() -> Identity {
     Identity::parse("alice").unwrap()
 }
 
-fn prove(keys: &SignedTokenKeys, token: &str) -> Result<Proof, TokenFault> {
-    keys.prove(token, &alice(), now())
+fn verify(keys: &SignedTokenKeys, token: &str) -> Result<VerifiedToken, TokenError> {
+    keys.verify(token, &alice(), now())
 }
 
 fn with(name: &str, value: Value) -> Value {
@@ -30,8 +30,8 @@ fn without(name: &str) -> Value {
 }
 
 /// The one sentence for who has no good signature.
-fn is_unknown(outcome: &Result<Proof, TokenFault>) -> bool {
-    matches!(outcome, Err(fault) if *fault == TokenFault::unknown(None))
+fn is_unknown(outcome: &Result<VerifiedToken, TokenError>) -> bool {
+    matches!(outcome, Err(fault) if *fault == TokenError::unknown(None))
 }
 
 #[test]
@@ -39,10 +39,10 @@ fn takes_what_each_kind_of_key_signed() {
     for algorithm in ALGORITHMS {
         let issuer = Issuer::new(algorithm, "k");
         let keys = key_set(&[issuer.jwk()]).unwrap();
-        let proof = prove(&keys, &issuer.token(&claims())).unwrap();
-        assert_eq!(proof.token_id(), "t-1");
-        assert_eq!(proof.expires(), Some(at(60)));
-        assert!(proof.narrowing().is_none());
+        let verified = verify(&keys, &issuer.token(&claims())).unwrap();
+        assert_eq!(verified.token_id(), "t-1");
+        assert_eq!(verified.expires(), Some(at(60)));
+        assert!(verified.scope().is_none());
     }
 }
 
@@ -62,7 +62,7 @@ fn judges_every_claim() {
         without("jti"),
     ];
     for claims in good {
-        assert!(prove(&keys, &issuer.token(&claims)).is_ok(), "{claims}");
+        assert!(verify(&keys, &issuer.token(&claims)).is_ok(), "{claims}");
     }
     use Code::{TokenExpired, TokenIdentityMismatch, TokenInvalid};
     let bad = [
@@ -104,7 +104,7 @@ fn judges_every_claim() {
         (json!([]), TokenInvalid),
     ];
     for (claims, code) in bad {
-        let fault = prove(&keys, &issuer.token(&claims)).unwrap_err();
+        let fault = verify(&keys, &issuer.token(&claims)).unwrap_err();
         assert_eq!(fault.code, code, "{claims}: {fault:?}");
     }
 }
@@ -114,12 +114,12 @@ fn tells_whose_token_it_is_only_after_all_else_held() {
     let issuer = Issuer::new(Algorithm::EdDSA, "k");
     let keys = key_set(&[issuer.jwk()]).unwrap();
     let mut claims = with("sub", json!("bob"));
-    let fault = prove(&keys, &issuer.token(&claims)).unwrap_err();
+    let fault = verify(&keys, &issuer.token(&claims)).unwrap_err();
     assert_eq!(fault.code, Code::TokenIdentityMismatch);
     assert_eq!(fault.token_id.as_deref(), Some("t-1"));
     for (name, value) in [("iss", "other"), ("aud", "other")] {
         claims[name] = value.into();
-        let fault = prove(&keys, &issuer.token(&claims)).unwrap_err();
+        let fault = verify(&keys, &issuer.token(&claims)).unwrap_err();
         assert_eq!(fault.code, Code::TokenInvalid);
     }
 }
@@ -138,10 +138,10 @@ fn who_cannot_sign_learns_nothing() {
         with("tidings", json!(7)),
         without("aud"),
     ] {
-        assert!(is_unknown(&prove(&keys, &stranger.token(&claims))));
+        assert!(is_unknown(&verify(&keys, &stranger.token(&claims))));
     }
     for text in ["", ".", "..", "...", "a.b.c", "é.é.é", "tdg_x", "{}"] {
-        assert!(is_unknown(&prove(&keys, text)), "{text:?}");
+        assert!(is_unknown(&verify(&keys, text)), "{text:?}");
     }
 }
 
@@ -164,9 +164,9 @@ fn notices_any_change() {
         format!(" {token}"),
         format!("{token}\n"),
     ] {
-        assert!(is_unknown(&prove(&keys, &changed)), "{changed}");
+        assert!(is_unknown(&verify(&keys, &changed)), "{changed}");
     }
-    assert!(prove(&keys, &token).is_ok());
+    assert!(verify(&keys, &token).is_ok());
 }
 
 #[test]
@@ -180,15 +180,18 @@ fn a_header_does_not_choose_the_algorithm() {
         ] {
             for header in [json!({ "alg": alg, "kid": "k" }), json!({ "alg": alg })] {
                 let token = issuer.token_of(&header.to_string(), &claims);
-                assert!(is_unknown(&prove(&keys, &token)), "{algorithm:?} {alg}");
+                assert!(is_unknown(&verify(&keys, &token)), "{algorithm:?} {alg}");
                 let unsigned = format!("{}.", token.rsplit_once('.').unwrap().0);
-                assert!(is_unknown(&prove(&keys, &unsigned)), "{algorithm:?} {alg}");
+                assert!(is_unknown(&verify(&keys, &unsigned)), "{algorithm:?} {alg}");
             }
         }
         for other in ALGORITHMS.into_iter().filter(|other| *other != algorithm) {
             let header = json!({ "alg": format!("{other:?}"), "kid": "k" });
             let token = issuer.token_with(&header, &super::super::issuer::claims());
-            assert!(is_unknown(&prove(&keys, &token)), "{algorithm:?} {other:?}");
+            assert!(
+                is_unknown(&verify(&keys, &token)),
+                "{algorithm:?} {other:?}"
+            );
         }
     }
 }
@@ -209,7 +212,7 @@ fn a_public_key_is_no_shared_secret() {
             let message = format!("{}.{}", base64(header), base64(claims().to_string()));
             let key = EncodingKey::from_secret(&secret);
             let mac = sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
-            assert!(is_unknown(&prove(&keys, &format!("{message}.{mac}"))));
+            assert!(is_unknown(&verify(&keys, &format!("{message}.{mac}"))));
         }
     }
 }
@@ -224,18 +227,18 @@ fn a_header_chooses_among_keys_by_name_only() {
     let named = |kid: &str| json!({ "alg": "EdDSA", "kid": kid });
     let unnamed = json!({ "alg": "EdDSA" });
     for header in [&named("two"), &unnamed] {
-        assert!(prove(&keys, &two.token_with(header, &claims())).is_ok());
+        assert!(verify(&keys, &two.token_with(header, &claims())).is_ok());
     }
     for kid in ["one", "three", ""] {
         let token = two.token_with(&named(kid), &claims());
-        assert!(is_unknown(&prove(&keys, &token)), "{kid}");
+        assert!(is_unknown(&verify(&keys, &token)), "{kid}");
     }
     // A key that the token brings along is nobody's.
     let stranger = Issuer::new(Algorithm::EdDSA, "stranger");
     let mut own = stranger.jwk();
     own["alg"] = "EdDSA".into();
     let header = json!({ "alg": "EdDSA", "jwk": own });
-    assert!(is_unknown(&prove(
+    assert!(is_unknown(&verify(
         &keys,
         &stranger.token_with(&header, &claims())
     )));
@@ -249,7 +252,7 @@ fn understands_nothing_that_is_critical() {
         let mut header = issuer.header();
         header["crit"] = critical;
         let token = issuer.token_with(&header, &claims());
-        assert!(is_unknown(&prove(&keys, &token)), "{header}");
+        assert!(is_unknown(&verify(&keys, &token)), "{header}");
     }
 }
 
@@ -260,7 +263,7 @@ fn takes_no_claim_twice() {
     let header = issuer.header().to_string();
     let claims = claims().to_string();
     let twice = format!("{},\"sub\":\"bob\"}}", claims.strip_suffix('}').unwrap());
-    let fault = prove(&keys, &issuer.token_of(&header, &twice)).unwrap_err();
+    let fault = verify(&keys, &issuer.token_of(&header, &twice)).unwrap_err();
     assert_eq!(fault.code, Code::TokenInvalid);
     assert!(fault.reason.contains("duplicate field `sub`"), "{fault:?}");
 }
@@ -282,9 +285,9 @@ fn reads_what_a_token_takes_away() {
             filters(&["b/#", "c"]),
         ),
     ] {
-        let proof = prove(&keys, &issuer.token(&with("tidings", claim))).unwrap();
-        let narrowing = proof.narrowing().unwrap();
-        assert_eq!(**narrowing, Narrowing { publish, subscribe });
+        let verified = verify(&keys, &issuer.token(&with("tidings", claim))).unwrap();
+        let scope = verified.scope().unwrap();
+        assert_eq!(**scope, TokenScope { publish, subscribe });
     }
 }
 
@@ -293,16 +296,16 @@ fn names_a_token_so_that_a_log_can_hold_it() {
     let mut issuer = Issuer::new(Algorithm::EdDSA, "k");
     let keys = key_set(&[issuer.jwk()]).unwrap();
     let id = |claims: Value| {
-        let proof = prove(&keys, &issuer.token(&claims)).unwrap();
-        proof.token_id().to_owned()
+        let verified = verify(&keys, &issuer.token(&claims)).unwrap();
+        verified.token_id().to_owned()
     };
     assert_eq!(id(with("jti", json!("a\nb\u{202e}"))), "a\\nb\\u{202e}");
     assert_eq!(id(with("jti", json!("é".repeat(100)))), "é".repeat(64));
     assert_eq!(id(without("jti")), "k");
     issuer.kid = None;
     let keys = key_set(&[issuer.jwk()]).unwrap();
-    let proof = prove(&keys, &issuer.token(&without("jti"))).unwrap();
-    assert_eq!(proof.token_id().len(), 12);
+    let verified = verify(&keys, &issuer.token(&without("jti"))).unwrap();
+    assert_eq!(verified.token_id().len(), 12);
 }
 
 #[test]
@@ -310,18 +313,18 @@ fn a_key_replaced_under_its_name_ends_what_it_signed() {
     for algorithm in [Algorithm::EdDSA, Algorithm::ES256] {
         let (old, new) = (Issuer::new(algorithm, "k"), Issuer::new(algorithm, "k"));
         let policy = |keys: &[Value]| TokenPolicy::new(None, Some(key_set(keys).unwrap()));
-        let proof = policy(&[old.jwk()])
-            .prove(Some(&old.token(&claims())), &alice(), now())
+        let verified = policy(&[old.jwk()])
+            .verify(Some(&old.token(&claims())), &alice(), now())
             .unwrap()
             .unwrap();
-        let again = |keys: &[Value], now| policy(keys).prove_again(&proof, &alice(), now);
+        let again = |keys: &[Value], now| policy(keys).reverify(&verified, &alice(), now);
         let fault = again(&[new.jwk()], now()).unwrap_err();
         assert_eq!(fault.code, Code::TokenInvalid);
         // The same key under another name, beside a new one under the old name.
         let mut renamed = old.jwk();
         renamed["kid"] = "old".into();
         let kept = again(&[new.jwk(), renamed], now()).unwrap();
-        assert_eq!(kept.expires(), proof.expires());
+        assert_eq!(kept.expires(), verified.expires());
         let fault = again(&[old.jwk()], at(60)).unwrap_err();
         assert_eq!(fault.code, Code::TokenExpired);
         assert!(again(&[old.jwk()], at(59)).is_ok());

@@ -1,3 +1,5 @@
+//! How often one network may connect.
+
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
@@ -5,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::rate::{Meter, Rate};
+use super::gcra::{Meter, Rate};
 use crate::network::Network;
 
 /// Networks that are remembered.
@@ -17,15 +19,15 @@ const FORGOTTEN_AT_ONCE: usize = NETWORKS_MAX / 4;
 
 /// Holds the connection attempts of each network against a rate, before they cost a handshake.
 #[derive(Debug)]
-pub(super) struct Attempts {
+pub(in crate::server) struct ConnectionRateLimiter {
     /// `None` where attempts are not limited.
     rate: Option<Rate>,
     networks: Mutex<HashMap<Network, Meter>>,
 }
 
-impl Attempts {
+impl ConnectionRateLimiter {
     /// `per_minute`: of one network; 0 = no limit.
-    pub(super) fn new(per_minute: u32) -> Self {
+    pub(in crate::server) fn new(per_minute: u32) -> Self {
         Self {
             rate: Rate::per_minute(per_minute.into()),
             networks: Mutex::default(),
@@ -34,7 +36,7 @@ impl Attempts {
 
     /// Whether one more attempt is within the rate. Those that are not count for nothing: a network
     /// that goes on trying still gets its rate.
-    pub(super) fn is_taken(&self, network: Network, now: Instant) -> bool {
+    pub(in crate::server) fn is_taken(&self, network: Network, now: Instant) -> bool {
         let Some(rate) = self.rate else {
             return true;
         };
@@ -81,9 +83,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_address_has_its_own_rate() {
-        let attempts = Attempts::new(2);
+        let connection_rate = ConnectionRateLimiter::new(2);
         let now = Instant::now();
-        let taken = |of: u32, now| attempts.is_taken(network(of), now);
+        let taken = |of: u32, now| connection_rate.is_taken(network(of), now);
         assert_eq!([(); 3].map(|()| taken(1, now)), [true, true, false]);
         assert!(taken(2, now));
         let later = now + Duration::from_secs(30);
@@ -95,45 +97,45 @@ mod tests {
     /// Its bound is reached again and again; who is over its rate is never let go by it.
     #[tokio::test(start_paused = true)]
     async fn a_crowd_makes_nobody_forgotten_that_is_over_its_rate() {
-        let attempts = Attempts::new(2);
+        let connection_rate = ConnectionRateLimiter::new(2);
         let now = Instant::now();
         let most = u32::try_from(NETWORKS_MAX).unwrap();
         for number in 0..1000 {
             let number = network(number);
-            assert!(attempts.is_taken(number, now) && attempts.is_taken(number, now));
+            assert!(connection_rate.is_taken(number, now) && connection_rate.is_taken(number, now));
         }
         for number in 1000..4 * most {
-            assert!(attempts.is_taken(network(number), now));
+            assert!(connection_rate.is_taken(network(number), now));
             if number % 10_000 == 0 {
-                assert!((0..1000).all(|old| !attempts.is_taken(network(old), now)));
+                assert!((0..1000).all(|old| !connection_rate.is_taken(network(old), now)));
             }
         }
-        assert!((0..1000).all(|old| !attempts.is_taken(network(old), now)));
-        let known = attempts.networks.lock().unwrap().len();
+        assert!((0..1000).all(|old| !connection_rate.is_taken(network(old), now)));
+        let known = connection_rate.networks.lock().unwrap().len();
         assert!(known <= NETWORKS_MAX, "{known}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn forgets_first_those_that_have_kept_quiet() {
-        let attempts = Attempts::new(1);
+        let connection_rate = ConnectionRateLimiter::new(1);
         let start = Instant::now();
         let later = start + Duration::from_secs(90);
         let most = u32::try_from(NETWORKS_MAX).unwrap();
         for number in 0..most {
             let of_late = number % 3 == 0;
-            attempts.is_taken(network(number), if of_late { later } else { start });
+            connection_rate.is_taken(network(number), if of_late { later } else { start });
         }
-        assert!(attempts.is_taken(network(most), later));
+        assert!(connection_rate.is_taken(network(most), later));
         let of_late = (0..most).filter(|number| number % 3 == 0).count();
-        assert_eq!(attempts.networks.lock().unwrap().len(), of_late + 1);
+        assert_eq!(connection_rate.networks.lock().unwrap().len(), of_late + 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_a_rate_nobody_is_remembered() {
-        let attempts = Attempts::new(0);
+        let connection_rate = ConnectionRateLimiter::new(0);
         for _ in 0..100 {
-            assert!(attempts.is_taken(network(1), Instant::now()));
+            assert!(connection_rate.is_taken(network(1), Instant::now()));
         }
-        assert!(attempts.networks.lock().unwrap().is_empty());
+        assert!(connection_rate.networks.lock().unwrap().is_empty());
     }
 }

@@ -1,3 +1,7 @@
+//! What a connection's right to be here rests on: its certificates and its token.
+//!
+//! Owns when they are verified again, and what the client is told when they no longer hold.
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -7,12 +11,12 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use crate::{
-    access::Narrowing,
+    access::TokenScope,
     identity::Identity,
     policy::Policy,
     protocol::{CloseReason, Code},
-    tls::CertificateRefusal,
-    tokens::{Proof, TokenFault},
+    tls::ClientCertificateError,
+    tokens::{TokenError, VerifiedToken},
 };
 
 /// How long the clock on the wall is trusted to go as the timers do. It may be set, and timers do
@@ -24,28 +28,28 @@ const REVIEW_INTERVAL: Duration = Duration::from_secs(60);
 ///
 /// The access rules are not in here. The registry holds everyone to those.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct CredentialStatus {
     policy: Arc<Policy>,
     /// When the certificates could be judged otherwise by time alone.
     certificates_change: Option<SystemTime>,
-    proof: Option<Proof>,
+    verified: Option<VerifiedToken>,
     review_at: Instant,
 }
 
 /// Why a standing is lost: what the client is told, and in full for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Lost {
+pub(super) struct CredentialsInvalid {
     pub(super) reason: CloseReason,
     pub(super) cause: String,
 }
 
-impl From<CertificateRefusal> for Lost {
-    fn from(refusal: CertificateRefusal) -> Self {
+impl From<ClientCertificateError> for CredentialsInvalid {
+    fn from(refusal: ClientCertificateError) -> Self {
         Self {
             reason: match refusal {
-                CertificateRefusal::Revoked => CloseReason::CertificateRevoked,
-                CertificateRefusal::Expired => CloseReason::CertificateExpired,
-                CertificateRefusal::StaleList(_) | CertificateRefusal::Other(_) => {
+                ClientCertificateError::Revoked => CloseReason::CertificateRevoked,
+                ClientCertificateError::Expired => CloseReason::CertificateExpired,
+                ClientCertificateError::StaleCrl(_) | ClientCertificateError::Other(_) => {
                     CloseReason::PermissionWithdrawn
                 }
             },
@@ -54,7 +58,7 @@ impl From<CertificateRefusal> for Lost {
     }
 }
 
-impl Standing {
+impl CredentialStatus {
     /// Of a client whose certificates `policy` has let through TLS, at `judged_at` at the earliest.
     /// What has ended since is found by the first review, which is due at once.
     pub(super) fn new(
@@ -65,29 +69,29 @@ impl Standing {
         Self {
             certificates_change: policy.tls.clients.changes_at(chain, judged_at),
             policy,
-            proof: None,
+            verified: None,
             review_at: Instant::now(),
         }
     }
 
-    /// Whether a client must prove itself with a token beside its certificate.
+    /// Whether a client must authenticate with a token beside its certificate.
     pub(super) fn needs_token(&self) -> bool {
         self.policy.tokens.is_required()
     }
 
-    /// Takes a token for proof: what it leaves the client of what the rules give it.
-    pub(super) fn prove(
+    /// Verifies a token: what it leaves the client of what the rules give it.
+    pub(super) fn verify(
         &mut self,
         token: Option<&str>,
         identity: &Identity,
         now: SystemTime,
-    ) -> Result<Option<Arc<Narrowing>>, TokenFault> {
-        self.proof = self.policy.tokens.prove(token, identity, now.into())?;
+    ) -> Result<Option<Arc<TokenScope>>, TokenError> {
+        self.verified = self.policy.tokens.verify(token, identity, now.into())?;
         self.plan_review(now);
         Ok(self
-            .proof
+            .verified
             .as_ref()
-            .and_then(|proof| proof.narrowing().cloned()))
+            .and_then(|verified| verified.scope().cloned()))
     }
 
     /// When to [`review`](Self::review) though nothing has changed.
@@ -102,7 +106,7 @@ impl Standing {
         chain: &[CertificateDer<'_>],
         identity: &Identity,
         now: SystemTime,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), CredentialsInvalid> {
         self.review_certificates(&policy, chain, now)?;
         self.review_token(&policy, identity, now)?;
         self.policy = policy;
@@ -115,17 +119,17 @@ impl Standing {
         policy: &Policy,
         chain: &[CertificateDer<'_>],
         now: SystemTime,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), CredentialsInvalid> {
         let (before, clients) = (&self.policy.tls.clients, &policy.tls.clients);
         let is_other = !clients.is(before);
         let is_due = self.certificates_change.is_some_and(|due| due <= now);
         // A list that has run out keeps newcomers away. It says nothing of those who are here, and
         // the broker is not to lose them all over a late download.
         if is_other {
-            clients.judge_again(before, chain, now)?;
+            clients.reverify(before, chain, now)?;
         }
         if is_due {
-            clients.judge_time(chain, now)?;
+            clients.verify_validity(chain, now)?;
         }
         if is_other || is_due {
             self.certificates_change = clients.changes_at(chain, now);
@@ -138,33 +142,33 @@ impl Standing {
         policy: &Policy,
         identity: &Identity,
         now: SystemTime,
-    ) -> Result<(), Lost> {
-        let Some(proof) = &mut self.proof else {
+    ) -> Result<(), CredentialsInvalid> {
+        let Some(verified) = &mut self.verified else {
             return Ok(());
         };
         if !Arc::ptr_eq(&policy.tokens, &self.policy.tokens) {
-            *proof = policy
+            *verified = policy
                 .tokens
-                .prove_again(proof, identity, now.into())
-                .map_err(|fault| Lost {
+                .reverify(verified, identity, now.into())
+                .map_err(|fault| CredentialsInvalid {
                     reason: match fault.code {
                         Code::TokenExpired => CloseReason::TokenExpired,
                         _ => CloseReason::PermissionWithdrawn,
                     },
-                    cause: format!("token {:?}: {}", proof.token_id(), fault.reason),
+                    cause: format!("token {:?}: {}", verified.token_id(), fault.reason),
                 })?;
         }
-        match proof.expires() {
-            Some(end) if end <= now.into() => Err(Lost {
+        match verified.expires() {
+            Some(end) if end <= now.into() => Err(CredentialsInvalid {
                 reason: CloseReason::TokenExpired,
-                cause: format!("token {:?} has expired", proof.token_id()),
+                cause: format!("token {:?} has expired", verified.token_id()),
             }),
             _ => Ok(()),
         }
     }
 
     fn plan_review(&mut self, now: SystemTime) {
-        let token_end = self.proof.as_ref().and_then(Proof::expires);
+        let token_end = self.verified.as_ref().and_then(VerifiedToken::expires);
         let times = [self.certificates_change, token_end.map(SystemTime::from)];
         let wait = times
             .into_iter()

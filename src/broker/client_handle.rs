@@ -1,3 +1,5 @@
+//! A client as others reach it.
+
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
@@ -22,8 +24,8 @@ impl<'t> Gate<'t> {
     }
 
     /// Whether this client may have it.
-    pub(super) fn lets_through(&mut self, peer: &Peer) -> bool {
-        let permissions = peer.permissions.load();
+    pub(super) fn lets_through(&mut self, handle: &ClientHandle) -> bool {
+        let permissions = handle.permissions.load();
         if let Some((last, verdict)) = &self.last
             && Arc::ptr_eq(last, &permissions)
         {
@@ -40,12 +42,12 @@ impl<'t> Gate<'t> {
 /// The registry alone changes the permissions, and publishes the next generation of the routing
 /// table afterwards: whoever routes by that generation asks the new permissions.
 #[derive(Debug)]
-pub struct Peer {
+pub struct ClientHandle {
     outbox: Arc<Outbox>,
     permissions: ArcSwap<Permissions>,
 }
 
-impl Peer {
+impl ClientHandle {
     /// One who may do what `permissions` say.
     #[must_use]
     pub fn new(outbox: Arc<Outbox>, permissions: Arc<Permissions>) -> Self {

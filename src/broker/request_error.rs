@@ -6,7 +6,7 @@ use crate::{
 
 /// Why the broker does not do what a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum RequestError {
     /// It cannot be done.
     #[error(transparent)]
     Fault(Fault),
@@ -15,7 +15,7 @@ pub enum Refusal {
     Denied(Denial),
 }
 
-impl Refusal {
+impl RequestError {
     /// The stable word.
     #[must_use]
     pub const fn code(&self) -> Code {
@@ -26,29 +26,29 @@ impl Refusal {
     }
 }
 
-impl From<Fault> for Refusal {
+impl From<Fault> for RequestError {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
 }
 
-impl From<Denial> for Refusal {
+impl From<Denial> for RequestError {
     fn from(denial: Denial) -> Self {
         Self::Denied(denial)
     }
 }
 
-impl From<RegistryGone> for Refusal {
+impl From<RegistryGone> for RequestError {
     fn from(gone: RegistryGone) -> Self {
         Self::Fault(gone.into())
     }
 }
 
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Self {
+impl From<RequestError> for Fault {
+    fn from(refusal: RequestError) -> Self {
         match refusal {
-            Refusal::Fault(fault) => fault,
-            Refusal::Denied(denial) => denial.into(),
+            RequestError::Fault(fault) => fault,
+            RequestError::Denied(denial) => denial.into(),
         }
     }
 }

@@ -1,3 +1,5 @@
+//! The report of the end of a client, which nothing can prevent.
+
 use std::thread;
 
 use tokio::sync::mpsc::OwnedPermit;
@@ -11,13 +13,13 @@ use crate::protocol::{ClientId, CloseReason};
 /// It was given its place in the registry's queue on admission, so [`Drop`] can always report and
 /// never waits.
 #[derive(Debug)]
-pub struct Departure {
+pub struct DisconnectGuard {
     client_id: ClientId,
     reason: CloseReason,
     permit: Option<OwnedPermit<Command>>,
 }
 
-impl Departure {
+impl DisconnectGuard {
     pub(super) const fn new(client_id: ClientId, permit: OwnedPermit<Command>) -> Self {
         Self {
             client_id,
@@ -33,7 +35,7 @@ impl Departure {
     }
 }
 
-impl Drop for Departure {
+impl Drop for DisconnectGuard {
     fn drop(&mut self) {
         if thread::panicking() {
             self.reason = CloseReason::InternalError;

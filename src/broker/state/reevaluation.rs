@@ -12,7 +12,7 @@ use crate::{
 
 /// What judging everyone anew came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Judged {
+pub struct Reevaluated {
     /// How many clients were judged.
     pub clients: usize,
     /// What the rules no longer give to some of them. They have been told.
@@ -37,10 +37,14 @@ pub struct Withdrawn {
 
 impl State {
     /// Summons everyone; by other rules than before, also holds everyone to them.
-    pub(super) fn judge(&mut self, access: Arc<AccessRules>, batch: &mut Batch) -> Judged {
-        let mut judged = Judged {
+    pub(super) fn reevaluate(
+        &mut self,
+        access: Arc<AccessRules>,
+        batch: &mut Batch,
+    ) -> Reevaluated {
+        let mut reevaluated = Reevaluated {
             clients: self.clients.len(),
-            ..Judged::default()
+            ..Reevaluated::default()
         };
         if !Arc::ptr_eq(&access, &self.access) {
             self.access = access;
@@ -50,32 +54,37 @@ impl State {
             let mut clients: Vec<ClientId> = self.clients.keys().copied().collect();
             clients.sort_unstable();
             for client_id in clients {
-                self.judge_client(client_id, &mut judged, batch);
+                self.reevaluate_client(client_id, &mut reevaluated, batch);
             }
         }
         for client in self.clients.values() {
             batch.effects.outgoing.tell(client.outbox(), Told::Recheck);
         }
-        judged
+        reevaluated
     }
 
-    fn judge_client(&mut self, client_id: ClientId, judged: &mut Judged, batch: &mut Batch) {
+    fn reevaluate_client(
+        &mut self,
+        client_id: ClientId,
+        reevaluated: &mut Reevaluated,
+        batch: &mut Batch,
+    ) {
         let Some(client) = self.clients.get_mut(&client_id) else {
             return;
         };
-        let narrowing = client
+        let scope = client
             .authenticated
             .as_ref()
-            .and_then(|authenticated| authenticated.narrowing.as_deref());
+            .and_then(|authenticated| authenticated.scope.as_deref());
         let permissions = match self.access.permissions(&client.identity, client_id) {
-            Ok(permissions) => match narrowing {
-                Some(narrowing) => permissions.narrowed(narrowing),
+            Ok(permissions) => match scope {
+                Some(scope) => permissions.narrowed_to(scope),
                 None => permissions,
             },
             Err(denial) => {
                 let closed = Told::Close(CloseReason::PermissionWithdrawn);
                 batch.effects.outgoing.tell(client.outbox(), closed);
-                judged
+                reevaluated
                     .withdrawn
                     .push(client.withdrawn(client_id, None, denial));
                 // Until its task has heard of it, it can do nothing more.
@@ -87,8 +96,8 @@ impl State {
         // Also when they permit the same: the rules may stand on other lines.
         client.permit(permissions, batch);
         if !is_same {
-            self.withdraw_subscriptions(client_id, judged, batch);
-            self.judge_presence(client_id, batch);
+            self.withdraw_subscriptions(client_id, reevaluated, batch);
+            self.reevaluate_presence(client_id, batch);
         }
     }
 
@@ -96,7 +105,7 @@ impl State {
     fn withdraw_subscriptions(
         &mut self,
         client_id: ClientId,
-        judged: &mut Judged,
+        reevaluated: &mut Reevaluated,
         batch: &mut Batch,
     ) {
         let Some(client) = self.clients.get_mut(&client_id) else {
@@ -118,7 +127,7 @@ impl State {
             self.subscriptions.remove(&filter, client_id, &identity);
             self.tell(client_id, Told::SubscriptionClosed(filter.clone()), batch);
             if let Some(client) = self.clients.get(&client_id) {
-                judged
+                reevaluated
                     .withdrawn
                     .push(client.withdrawn(client_id, Some(filter), denial));
             }
@@ -126,7 +135,7 @@ impl State {
     }
 
     /// Shows a client, or takes it out of sight, as its permissions now have it.
-    fn judge_presence(&mut self, client_id: ClientId, batch: &mut Batch) {
+    fn reevaluate_presence(&mut self, client_id: ClientId, batch: &mut Batch) {
         let Some(client) = self.clients.get(&client_id) else {
             return;
         };

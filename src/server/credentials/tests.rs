@@ -66,22 +66,23 @@ impl Site {
     }
 
     /// Carol, let in and proven now.
-    fn standing(&self, policy: &Arc<Policy>) -> Standing {
-        let mut standing = Standing::new(Arc::clone(policy), &self.chain, SystemTime::now());
+    fn credentials(&self, policy: &Arc<Policy>) -> CredentialStatus {
+        let mut credentials =
+            CredentialStatus::new(Arc::clone(policy), &self.chain, SystemTime::now());
         let now = SystemTime::now();
-        standing
-            .prove(Some(&self.token), &self.identity, now)
+        credentials
+            .verify(Some(&self.token), &self.identity, now)
             .unwrap();
-        standing
+        credentials
     }
 
     fn review(
         &self,
-        standing: &mut Standing,
+        credentials: &mut CredentialStatus,
         policy: &Arc<Policy>,
         at: SystemTime,
     ) -> Option<CloseReason> {
-        let outcome = standing.review(Arc::clone(policy), &self.chain, &self.identity, at);
+        let outcome = credentials.review(Arc::clone(policy), &self.chain, &self.identity, at);
         outcome.err().map(|lost| lost.reason)
     }
 }
@@ -94,9 +95,9 @@ fn in_days(days: u32) -> SystemTime {
 async fn a_token_that_ends_takes_the_place_at_its_end() {
     let site = Site::new();
     let policy = site.policy();
-    let mut standing = site.standing(&policy);
-    assert_eq!(site.review(&mut standing, &policy, in_days(2)), None);
-    let end = site.review(&mut standing, &policy, in_days(3));
+    let mut credentials = site.credentials(&policy);
+    assert_eq!(site.review(&mut credentials, &policy, in_days(2)), None);
+    let end = site.review(&mut credentials, &policy, in_days(3));
     assert_eq!(end, Some(CloseReason::TokenExpired));
 }
 
@@ -105,9 +106,10 @@ async fn a_certificate_that_ends_takes_the_place_at_its_end() {
     let site = Site::new();
     let policy = site.policy();
     // A client that has not proven itself yet.
-    let mut standing = Standing::new(Arc::clone(&policy), &site.chain, SystemTime::now());
-    assert_eq!(site.review(&mut standing, &policy, in_days(29)), None);
-    let end = site.review(&mut standing, &policy, in_days(31));
+    let mut credentials =
+        CredentialStatus::new(Arc::clone(&policy), &site.chain, SystemTime::now());
+    assert_eq!(site.review(&mut credentials, &policy, in_days(29)), None);
+    let end = site.review(&mut credentials, &policy, in_days(31));
     assert_eq!(end, Some(CloseReason::CertificateExpired));
 }
 
@@ -116,9 +118,10 @@ async fn a_certificate_that_ends_takes_the_place_at_its_end() {
 async fn what_ended_before_the_first_review_is_found_by_it() {
     let site = Site::new();
     let policy = site.policy();
-    let mut standing = Standing::new(Arc::clone(&policy), &site.chain, SystemTime::now());
-    assert!(standing.review_at() <= Instant::now());
-    let end = site.review(&mut standing, &policy, in_days(31));
+    let mut credentials =
+        CredentialStatus::new(Arc::clone(&policy), &site.chain, SystemTime::now());
+    assert!(credentials.review_at() <= Instant::now());
+    let end = site.review(&mut credentials, &policy, in_days(31));
     assert_eq!(end, Some(CloseReason::CertificateExpired));
 }
 
@@ -126,20 +129,20 @@ async fn what_ended_before_the_first_review_is_found_by_it() {
 async fn reviews_are_planned_for_the_next_end_and_no_later_than_a_minute_on() {
     let site = Site::new();
     let policy = site.policy();
-    let mut standing = site.standing(&policy);
+    let mut credentials = site.credentials(&policy);
     let now = SystemTime::now();
-    assert_eq!(site.review(&mut standing, &policy, now), None);
-    assert_eq!(standing.review_at(), Instant::now() + REVIEW_INTERVAL);
-    let ends: DateTime<Utc> = standing.proof.as_ref().unwrap().expires().unwrap();
+    assert_eq!(site.review(&mut credentials, &policy, now), None);
+    assert_eq!(credentials.review_at(), Instant::now() + REVIEW_INTERVAL);
+    let ends: DateTime<Utc> = credentials.verified.as_ref().unwrap().expires().unwrap();
     let shortly_before = SystemTime::from(ends) - Duration::from_secs(7);
-    assert_eq!(site.review(&mut standing, &policy, shortly_before), None);
+    assert_eq!(site.review(&mut credentials, &policy, shortly_before), None);
     assert_eq!(
-        standing.review_at(),
+        credentials.review_at(),
         Instant::now() + Duration::from_secs(7)
     );
     // The clock on the wall is set back: what was planned comes too early, and is planned anew.
-    assert_eq!(site.review(&mut standing, &policy, now), None);
-    assert_eq!(standing.review_at(), Instant::now() + REVIEW_INTERVAL);
+    assert_eq!(site.review(&mut credentials, &policy, now), None);
+    assert_eq!(credentials.review_at(), Instant::now() + REVIEW_INTERVAL);
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,21 +154,27 @@ async fn another_policy_takes_the_place_where_it_takes_the_token_that_it_stands_
     // Another token is nothing that this client stands on.
     site.issue_token(TimeDelta::days(1));
     let second = site.policy();
-    assert_eq!(site.review(&mut site.standing(&first), &second, now), None);
+    assert_eq!(
+        site.review(&mut site.credentials(&first), &second, now),
+        None
+    );
 
     let id = site.token.split('_').nth(1).unwrap();
     let file = TokenFile::new(site.path("tokens.toml"));
     let book = fs::read(file.path()).unwrap();
     assert!(file.revoke(id).unwrap().is_some());
     let without_token = site.policy();
-    let lost = site.review(&mut site.standing(&first), &without_token, now);
+    let lost = site.review(&mut site.credentials(&first), &without_token, now);
     assert_eq!(lost, Some(CloseReason::PermissionWithdrawn));
     fs::write(file.path(), book).unwrap();
 
     fs::write(site.path("ca.crt"), other_authority()).unwrap();
     fs::write(site.path("ca.crl"), "").unwrap();
     assert_eq!(first.read_again(None).faults.len(), 1);
-    assert_eq!(site.review(&mut site.standing(&first), &first, now), None);
+    assert_eq!(
+        site.review(&mut site.credentials(&first), &first, now),
+        None
+    );
 }
 
 fn other_authority() -> String {
