@@ -284,6 +284,26 @@ fn every_code_is_explained_with_an_example_of_it() {
     }
 }
 
+#[test]
+fn every_code_says_whether_to_retry() {
+    let mut code = "";
+    let mut told = Vec::new();
+    for line in CODES.lines() {
+        if let Some(heading) = line.strip_prefix("### `") {
+            code = heading.trim_end_matches('`');
+        }
+        if let Some(retry) = line.strip_prefix("**Retry?** ") {
+            let word = retry.split([',', ':', '.']).next().unwrap();
+            told.push((code, word));
+        }
+    }
+    let known = Code::ALL.iter().map(|code| {
+        let word = if code.retryable() { "Yes" } else { "No" };
+        (code.as_str(), word)
+    });
+    assert_eq!(told, known.collect::<Vec<_>>());
+}
+
 /// The code that a line of the server carries, wherever its event has it.
 fn code_in(line: &Value) -> Option<&str> {
     let member = if line["event"] == "client_disconnected" {
