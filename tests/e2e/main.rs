@@ -31,6 +31,7 @@ mod clock;
 mod delivery;
 mod dev;
 mod endings;
+mod events;
 mod hostile;
 mod limits;
 mod presence;
