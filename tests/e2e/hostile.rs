@@ -328,7 +328,7 @@ fn heavy_acceptance_5_random_lines_never_panic_the_broker() {
 /// memory.
 #[test]
 fn filters_of_the_greatest_length_take_2_kib_each_at_most() {
-    const CLIENTS: usize = 8;
+    const CLIENTS: usize = 4;
     const FILTERS: usize = 1024;
     let broker = Broker::start();
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| broker.deaf_client("greedy")).collect();
