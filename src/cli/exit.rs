@@ -10,7 +10,7 @@ use crate::{
     config::ConfigError,
     protocol::Code,
     security::{
-        TlsError, access::AccessError, inspect::InspectError, issue::IssueError,
+        PolicyError, TlsError, access::AccessError, inspect::InspectError, issue::IssueError,
         tokens::TokenFileError,
     },
     server::ServerError,
@@ -96,6 +96,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         };
     }
     let is_usage = error.is::<ConfigError>()
+        || error.is::<PolicyError>()
         || error.is::<TlsError>()
         || error.is::<AccessError>()
         || error.is::<TokenFileError>()
