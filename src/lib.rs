@@ -12,7 +12,7 @@
 //! | 2 | [`client`] | the Rust client |
 //! | 3 | [`broker`] | the registry, sessions, routes, outboxes |
 //! | 4 | [`server`] | sockets, the life of a connection, shutdown |
-//! | 5 | [`config`] | from what was typed to what it means |
+//! | 5 | [`config`] | the settings of `serve`, and where each value came from |
 //! | 6 | [`cli`] | the commands |
 //!
 //! `docs/architecture.md` tells the whole, with its invariants.

@@ -90,6 +90,7 @@ impl Configuration {
     /// A setting with the origin of its value.
     #[must_use]
     pub fn setting(&self, key: &str) -> Setting {
+        debug_assert!(has_row(key), "{key} is not a setting");
         let origin = self.origins.get(key).cloned();
         Setting {
             key: key.to_owned(),
@@ -100,6 +101,7 @@ impl Configuration {
     /// Whether anything but its default has set it.
     #[must_use]
     pub fn is_set(&self, key: &str) -> bool {
+        debug_assert!(has_row(key), "{key} is not a setting");
         self.origins.contains_key(key)
     }
 
@@ -110,6 +112,9 @@ impl Configuration {
     /// A value that its setting does not accept, or a key that no setting has.
     pub fn fill(&mut self, entries: impl IntoIterator<Item = Entry>) -> Result<(), ConfigError> {
         for Entry { setting, value } in entries {
+            if !has_row(&setting.key) {
+                return Err(ConfigError::UnknownKey(setting));
+            }
             if self.is_set(&setting.key) {
                 continue;
             }
@@ -149,6 +154,12 @@ impl Configuration {
     }
 }
 
+fn has_row(key: &str) -> bool {
+    table()
+        .get_arguments()
+        .any(|row| row.get_long() == Some(key))
+}
+
 /// The table with no variables and no defaults: parsing `--key=value` gives that value alone.
 fn table_of_one() -> Command {
     let bare = |row: Arg| {
@@ -161,10 +172,7 @@ fn table_of_one() -> Command {
             row.action(ArgAction::Set)
         }
     };
-    table()
-        .no_binary_name(true)
-        .disable_help_flag(true)
-        .mut_args(bare)
+    table().no_binary_name(true).mut_args(bare)
 }
 
 /// In one line. clap's further lines show the usage of flags.
@@ -265,14 +273,19 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_told_in_one_line_with_its_origin() {
+    fn a_bad_entry_is_reported_in_one_line_with_its_origin() {
         for (key, value, told) in [
             ("listen", "nowhere", "invalid value 'nowhere' for 'HERE'"),
             ("tls-min", "1.1", "[possible values: 1.2, 1.3]"),
             ("presence", "perhaps", "for 'HERE'"),
             ("ca", "", "a value is required for 'HERE'"),
-            ("lissten", "127.0.0.1:0", "'HERE'"),
-            ("help", "", "'HERE'"),
+            (
+                "lissten",
+                "127.0.0.1:0",
+                "HERE: there is no setting called lissten",
+            ),
+            ("ca=x", "y", "HERE: there is no setting called ca=x"),
+            ("help", "", "HERE: there is no setting called help"),
         ] {
             let mut configuration = Configuration::of_flags(&[]);
             let entry = entries([("HERE", key, value)]);

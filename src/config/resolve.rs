@@ -46,6 +46,9 @@ pub enum ConfigError {
     /// A value that its setting does not accept.
     #[error("{0}")]
     Value(String),
+    /// A value for a setting that does not exist.
+    #[error("{0}: there is no setting called {key}", key = .0.key)]
+    UnknownKey(Setting),
     /// A certificate, its key or the CAs are not named.
     #[error(
         "serve needs --ca, --cert and --key; to try tidings out, `tidings serve --dev` creates its own certificates"
