@@ -20,7 +20,7 @@
 //! | 3 | [`client`] | the Rust client |
 //! | 4 | [`broker`] | the registry, sessions, routes, outboxes |
 //! | 5 | [`server`] | sockets, the life of a connection, shutdown |
-//! | 6 | [`config`] | from what was typed to what it means |
+//! | 6 | [`config`] | the settings of `serve`, and where each value came from |
 //! | 7 | [`cli`] | the commands |
 //!
 //! `docs/architecture.md` tells the whole, with its invariants.
