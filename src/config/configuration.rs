@@ -5,7 +5,7 @@
 //! that `serve` shares with `pub` and `sub`. A configuration file would come in here too: as entries,
 //! with an origin of its own that names the line.
 
-use std::{collections::BTreeMap, ffi::OsString, fmt};
+use std::{collections::BTreeMap, ffi::OsString};
 
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches,
@@ -14,43 +14,10 @@ use clap::{
 };
 
 use super::{
-    resolve::ConfigError,
+    error::ConfigError,
+    origin::{Origin, Setting},
     table::{CLIENT_VARIABLES, Values, table},
 };
-
-/// Where the value of a setting came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Nothing sets it.
-    Default,
-    /// `--dev` implies it.
-    Dev,
-    /// The environment variable with this name.
-    Environment(String),
-    /// Its flag.
-    Flag,
-}
-
-/// A setting as errors name it: by where its value came from, which is the place to correct.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// Its flag, without the dashes.
-    pub key: String,
-    /// Where its value came from.
-    pub origin: Origin,
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, origin } = self;
-        match origin {
-            Origin::Default => write!(f, "the default of --{key}"),
-            Origin::Dev => write!(f, "--{key} of --dev"),
-            Origin::Environment(name) => f.write_str(name),
-            Origin::Flag => write!(f, "--{key}"),
-        }
-    }
-}
 
 /// A value that is yet to be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
