@@ -23,7 +23,7 @@ use crate::{
         RevocationReason, RevokeReport, Revoked, Serial, ServerNames, Validity,
         inspect::{CertificateSummary, ListSummary},
     },
-    text::{day_and_time, escaped},
+    text::{day_and_time, escaped, harmless},
 };
 
 /// Days for which a certificate can be asked: ten years, a little less than a new CA has.
@@ -498,7 +498,7 @@ fn find(wanted: &Path, dir: &Path) -> Result<PathBuf, UsageError> {
 /// What `show` prints: a key and a value for each line, every stranger's text escaped.
 fn rows(path: &Path, summary: &CertificateSummary, now: DateTime<Utc>) -> Vec<(String, String)> {
     let mut rows = vec![
-        ("file", path.display().to_string()),
+        ("file", harmless(&path.display().to_string()).into_owned()),
         ("subject", escaped(&summary.subject)),
         ("issuer", escaped(&summary.issuer)),
         ("serial", summary.serial.clone()),
@@ -545,7 +545,7 @@ fn list_rows(path: &Path, list: &ListSummary, now: DateTime<Utc>) -> Vec<(String
     };
     let unsaid = || "not said".to_owned();
     let mut rows = vec![
-        ("file", path.display().to_string()),
+        ("file", harmless(&path.display().to_string()).into_owned()),
         ("issuer", escaped(&list.issuer)),
         ("crl number", list.number.clone().unwrap_or_else(unsaid)),
         ("this update", day_and_time(list.this_update)),
