@@ -185,3 +185,44 @@ fn pub_lines_takes_the_answers_that_came_and_names_the_first_line_without_one() 
         "{fault}"
     );
 }
+
+#[test]
+fn a_line_without_an_end_is_not_collected_before_the_client_is_let_in() {
+    let certificates = Certificates::new();
+    let server = OtherServer::new(&certificates);
+    let mut client = client_of(&certificates, &server, &["pub", "-t", "a", "-m", "1"]);
+    let mut stream = server.accept();
+    say(&mut stream, &"x".repeat(128 * 1024));
+    // The server keeps the connection open: it is the client that has had enough.
+    let outcome = client.wait();
+    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+    assert!(
+        outcome.err_text().contains("a line without an end"),
+        "{outcome:#?}"
+    );
+}
+
+/// Small answers are what it takes: the last of them is with TLS, and waits for the socket.
+#[test]
+fn a_server_that_asks_and_does_not_read_is_heard_and_given_up_as_a_silent_one_is() {
+    const PINGS: usize = 150_000;
+    let certificates = Certificates::new();
+    let server = OtherServer::new(&certificates);
+    let listener = socket2::SockRef::from(&server.listener);
+    listener.set_recv_buffer_size(4096).unwrap();
+    let mut client = client_of(
+        &certificates,
+        &server,
+        &["sub", "-t", "a", "--no-reconnect"],
+    );
+    let mut stream = server.welcome(1000);
+    let asking = thread::spawn(move || {
+        let pings = event("ping", "{}").repeat(1000);
+        (0..PINGS / 1000).for_each(|_| say(&mut stream, &pings));
+        stream
+    });
+    let outcome = client.wait();
+    asking.join().unwrap();
+    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+    assert!(outcome.err_text().contains("timed out"), "{outcome:#?}");
+}
