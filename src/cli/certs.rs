@@ -1,7 +1,6 @@
 //! `tidings certs`: make certificates, take them back, renew them, and look at them.
 
 use std::{
-    fs,
     io::{self, Write},
     net::IpAddr,
     path::{Path, PathBuf},
@@ -9,6 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use memchr::memmem;
 
 use super::{
     dev::{self, no_certificate},
@@ -16,7 +16,7 @@ use super::{
     say::say,
 };
 use crate::{
-    clock,
+    clock, files,
     identity::{IdentityError, IdentitySource},
     pki::{
         CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, IfRevoked, Purpose, RenewReport,
@@ -470,7 +470,7 @@ fn is_list(path: &Path) -> bool {
     const HEADING: &[u8] = b"-----BEGIN X509 CRL-----";
     // What cannot be read is told by who reads it to show it.
     path.extension().is_some_and(|extension| extension == "crl")
-        || fs::read(path).is_ok_and(|bytes| bytes.windows(HEADING.len()).any(|at| at == HEADING))
+        || files::read(path).is_ok_and(|file| memmem::find(&file.bytes, HEADING).is_some())
 }
 
 /// A bare word is looked up in the folder first; whatever else is there is a file.
@@ -605,6 +605,8 @@ fn good_until(end: DateTime<Utc>, now: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use chrono::TimeDelta;
 
     use super::*;

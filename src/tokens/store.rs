@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use super::{NewToken, TokenBook, TokenEntry, TokenFileError};
 use crate::{
-    files::{Aside, Sources, remedy},
+    files::{self, Aside, Sources, remedy},
     identity::Identity,
 };
 
@@ -152,12 +152,7 @@ impl TokenFile {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        let lock = || {
-            let folder = File::open(folder)?;
-            folder.lock()?;
-            Ok(folder)
-        };
-        lock().map_err(|error| self.unusable("lock the folder of", &error))
+        files::lock(folder).map_err(|error| self.unusable("lock the folder of", &error))
     }
 
     /// Puts `book` in the place of what is there, mode and owner kept.
