@@ -2,8 +2,8 @@
 
 use std::{
     env, fs, io,
-    net::{IpAddr, SocketAddr},
-    path::Path,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context;
@@ -15,16 +15,23 @@ use crate::{
     text::escaped,
 };
 
-/// Where the development certificates are made.
+/// Where the development certificates are made, unless TIDINGS_CERTS names another folder.
 pub(super) const FOLDER: &str = "certs";
 
 /// Whose certificates the lines to paste use.
 const SUBSCRIBER: &str = "alice";
 const PUBLISHER: &str = "bob";
 
+/// Which folder that is for this run: the one that `certs`, `pub` and `sub` use as well.
+fn folder() -> PathBuf {
+    env::var_os("TIDINGS_CERTS")
+        .filter(|folder| !folder.is_empty())
+        .map_or_else(|| FOLDER.into(), PathBuf::from)
+}
+
 /// Makes what is missing of the development certificates.
 pub(super) fn certificates() -> anyhow::Result<CertificateFolder> {
-    let folder = CertificateFolder::new(FOLDER);
+    let folder = CertificateFolder::new(folder());
     let report = folder.init(Validity::default(), &ServerNames::default())?;
     for path in &report.made {
         say(format_args!("made {}", path.display()));
@@ -50,7 +57,7 @@ pub(super) fn warn_of_unreachable(listen: &[SocketAddr], certificate: &Path) {
     {
         warn!(
             %address,
-            "clients on other machines will refuse the certificate {}, which is for this machine alone: remove server.crt and server.key beside it, and run `tidings certs init --dns NAME` or `--ip ADDRESS`",
+            "clients that connect there will refuse the certificate {}, which does not name that address: remove server.crt and server.key beside it, and run `tidings certs init --dns NAME` or `--ip ADDRESS`",
             certificate.display()
         );
     }
@@ -60,10 +67,15 @@ pub(super) fn warn_of_unreachable(listen: &[SocketAddr], certificate: &Path) {
 /// addresses at once that is any name but this machine's.
 fn reaches(certificate: &CertificateSummary, address: IpAddr) -> bool {
     if !address.is_unspecified() {
-        return address.is_loopback() || certificate.ips.contains(&address);
+        return is_localhost(address) || certificate.ips.contains(&address);
     }
     certificate.dns.iter().any(|name| name != "localhost")
         || certificate.ips.iter().any(|ip| !ip.is_loopback())
+}
+
+/// Whether `localhost` leads to it. The rest of 127.0.0.0/8 is this machine's too, under no name.
+fn is_localhost(address: IpAddr) -> bool {
+    address == Ipv4Addr::LOCALHOST || address == Ipv6Addr::LOCALHOST
 }
 
 /// For a name that was typed, in words.
@@ -128,10 +140,16 @@ fn check_has_key(folder: &CertificateFolder, name: &str) -> Result<(), UsageErro
 pub(super) fn lines_to_paste(address: SocketAddr) -> anyhow::Result<String> {
     let folder = env::current_dir()
         .context("cannot tell the current folder")?
-        .join(FOLDER);
+        .join(folder());
     let program = env::current_exe().context("cannot tell where this program is")?;
     let (program, folder) = (quoted(&program), quoted(&folder));
-    let server = format!("localhost:{}", address.port());
+    let ip = address.ip();
+    let (server, name) = if ip.is_unspecified() || is_localhost(ip) {
+        let server = format!("localhost:{}", address.port());
+        (server, "-verify_hostname localhost".to_owned())
+    } else {
+        (address.to_string(), format!("-verify_ip {ip}"))
+    };
     let mut lines = String::new();
     lines.push_str(&format!(
         "{program} sub --server {server} --certs {folder} --as {SUBSCRIBER} --verbose --topic 'hello/#'\n"
@@ -140,7 +158,7 @@ pub(super) fn lines_to_paste(address: SocketAddr) -> anyhow::Result<String> {
         "{program} pub --server {server} --certs {folder} --as {PUBLISHER} --topic hello/world --message '\"good tidings\"'\n"
     ));
     lines.push_str(&format!(
-        "{{ printf '%s\\n' '{}' '{}'; cat; }} | openssl s_client -quiet -noservername -verify_quiet -verify_return_error -verify_hostname localhost -connect {server} -CAfile {folder}/ca.crt -cert {folder}/{PUBLISHER}.crt -key {folder}/{PUBLISHER}.key\n",
+        "{{ printf '%s\\n' '{}' '{}'; cat; }} | openssl s_client -quiet -noservername -verify_quiet -verify_return_error {name} -connect {server} -CAfile {folder}/ca.crt -cert {folder}/{PUBLISHER}.crt -key {folder}/{PUBLISHER}.key\n",
         r#"{"event":"request_authentication","id":"__"}"#,
         r##"{"event":"subscribe","id":"__","content":{"topic":"hello/#"}}"##,
     ));

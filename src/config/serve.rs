@@ -23,8 +23,8 @@ const SOCKETS_SPARE: usize = 1024;
 /// What `tidings serve` was started with.
 #[derive(Args, Clone, Debug)]
 pub struct ServeFlags {
-    /// Try it out: makes development certificates in `certs/` where there are none, listens with
-    /// them, and prints three lines to paste into other terminals.
+    /// Try it out: makes development certificates in `certs/`, or the folder of TIDINGS_CERTS, where
+    /// there are none, listens with them, and prints three lines to paste into other terminals.
     #[arg(long, env = "TIDINGS_DEV", value_parser = BoolishValueParser::new())]
     pub dev: bool,
 
