@@ -3,7 +3,7 @@
 //! Owns how a text from outside is shown on a terminal or in a log, and how moments and bytes are
 //! written there.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, path::Path};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -48,6 +48,12 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(spelled)
+}
+
+/// The same of a path: who makes a file chooses its name.
+#[must_use]
+pub fn harmless_path(path: &Path) -> String {
+    harmless(&path.to_string_lossy()).into_owned()
 }
 
 /// The characters with which one text can be made to look like another (Unicode TR 36, 3.1): those
