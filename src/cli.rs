@@ -21,7 +21,7 @@ mod token;
 
 use std::{env, ffi::OsString, process::ExitCode};
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 pub use exit::Exit;
 
@@ -100,12 +100,29 @@ fn means_a_host(arguments: impl Iterator<Item = OsString>) -> bool {
     let arguments: Vec<String> = arguments
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
-    let [command, flags @ ..] = arguments.as_slice() else {
+    let [name, flags @ ..] = arguments.as_slice() else {
         return false;
     };
-    matches!(command.as_str(), "pub" | "sub")
-        && flags.len() > 1
-        && flags.iter().any(|flag| flag.starts_with("-h"))
+    let cli = Cli::command();
+    let asks_for_help = flags == ["-h"];
+    matches!(name.as_str(), "pub" | "sub")
+        && !asks_for_help
+        && cli
+            .find_subcommand(name)
+            .is_some_and(|command| flags.iter().any(|flags| holds_help(flags, command)))
+}
+
+/// Whether `-h` is among flags of one letter that were typed as one word: `-qh`. What follows a flag
+/// that takes a value is that value.
+fn holds_help(word: &str, command: &clap::Command) -> bool {
+    let takes_value = |letter: char| {
+        let mut arguments = command.get_arguments();
+        let flag = arguments.find(|argument| argument.get_short() == Some(letter));
+        flag.is_some_and(|flag| flag.get_action().takes_values())
+    };
+    let letters = word.strip_prefix('-').unwrap_or_default();
+    let mut letters = letters.chars().take_while(|letter| !takes_value(*letter));
+    !word.starts_with("--") && letters.any(|letter| letter == 'h')
 }
 
 #[cfg(test)]
@@ -119,6 +136,10 @@ mod tests {
             "pub -h localhost -t a -m 1",
             "pub -t a -m 1 -h localhost",
             "sub -hlocalhost -t a",
+            "pub -hlocalhost",
+            "pub -qh localhost",
+            "pub -qhlocalhost",
+            "sub -t a -vqh localhost",
         ] {
             assert!(means_a_host(line), "{line}");
         }
@@ -126,6 +147,8 @@ mod tests {
             "pub -h",
             "sub --help",
             "pub -t a --help",
+            "pub -thello -m 1 --help",
+            "sub -qthello --help",
             "serve -h x",
             "-h",
             "certs issue -h x",

@@ -3,7 +3,7 @@
 
 use std::{
     env, fs, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -17,16 +17,23 @@ use crate::{
     text::escaped,
 };
 
-/// The folder of the development certificates.
+/// The folder of the development certificates, unless TIDINGS_CERTS names another.
 pub(super) const FOLDER: &str = "certs";
 
 /// The clients in the lines to paste.
 const SUBSCRIBER: &str = "alice";
 const PUBLISHER: &str = "bob";
 
+/// The folder of this run: the one that `certs`, `pub` and `sub` use as well.
+fn folder() -> PathBuf {
+    env::var_os("TIDINGS_CERTS")
+        .filter(|folder| !folder.is_empty())
+        .map_or_else(|| FOLDER.into(), PathBuf::from)
+}
+
 /// Creates the development certificates that are missing.
 pub(super) fn certificates() -> anyhow::Result<CertificateFolder> {
-    let folder = CertificateFolder::new(FOLDER);
+    let folder = CertificateFolder::new(folder());
     let report = folder.init(Validity::default(), &ServerNames::default())?;
     for path in &report.made {
         say(format_args!("made {}", path.display()));
@@ -73,7 +80,7 @@ pub(super) fn warn_of_unreachable(values: &Values) {
     {
         warn!(
             %address,
-            "clients on other machines will refuse the certificate {}, which is valid for this machine only: remove it and its key, server.crt and server.key, then run `tidings certs init --dns NAME` or `--ip ADDRESS`",
+            "clients that connect there will refuse the certificate {}, which does not name that address: remove it and its key, server.crt and server.key, then run `tidings certs init --dns NAME` or `--ip ADDRESS`",
             certificate.display()
         );
     }
@@ -83,10 +90,15 @@ pub(super) fn warn_of_unreachable(values: &Values) {
 /// can use will do.
 fn reaches(certificate: &CertificateSummary, address: IpAddr) -> bool {
     if !address.is_unspecified() {
-        return address.is_loopback() || certificate.ips.contains(&address);
+        return is_localhost(address) || certificate.ips.contains(&address);
     }
     certificate.dns.iter().any(|name| name != "localhost")
         || certificate.ips.iter().any(|ip| !ip.is_loopback())
+}
+
+/// Whether `localhost` leads to it. The rest of 127.0.0.0/8 is this machine's too, under no name.
+fn is_localhost(address: IpAddr) -> bool {
+    address == Ipv4Addr::LOCALHOST || address == Ipv6Addr::LOCALHOST
 }
 
 /// The error for a name without a certificate: lists the names that have one.
@@ -152,10 +164,16 @@ fn check_has_key(folder: &CertificateFolder, name: &str) -> Result<(), UsageErro
 pub(super) fn lines_to_paste(address: SocketAddr) -> anyhow::Result<String> {
     let folder = env::current_dir()
         .context("cannot find the current folder")?
-        .join(FOLDER);
+        .join(folder());
     let program = env::current_exe().context("cannot find the path of this program")?;
     let (program, folder) = (quoted(&program), quoted(&folder));
-    let server = format!("localhost:{}", address.port());
+    let ip = address.ip();
+    let (server, name) = if ip.is_unspecified() || is_localhost(ip) {
+        let server = format!("localhost:{}", address.port());
+        (server, "-verify_hostname localhost".to_owned())
+    } else {
+        (address.to_string(), format!("-verify_ip {ip}"))
+    };
     let mut lines = String::new();
     lines.push_str(&format!(
         "{program} sub --server {server} --certs {folder} --as {SUBSCRIBER} --verbose --topic 'hello/#'\n"
@@ -164,7 +182,7 @@ pub(super) fn lines_to_paste(address: SocketAddr) -> anyhow::Result<String> {
         "{program} pub --server {server} --certs {folder} --as {PUBLISHER} --topic hello/world --message '\"good tidings\"'\n"
     ));
     lines.push_str(&format!(
-        "{{ printf '%s\\n' '{}' '{}'; cat; }} | openssl s_client -quiet -noservername -verify_quiet -verify_return_error -verify_hostname localhost -connect {server} -CAfile {folder}/ca.crt -cert {folder}/{PUBLISHER}.crt -key {folder}/{PUBLISHER}.key\n",
+        "{{ printf '%s\\n' '{}' '{}'; cat; }} | openssl s_client -quiet -noservername -verify_quiet -verify_return_error {name} -connect {server} -CAfile {folder}/ca.crt -cert {folder}/{PUBLISHER}.crt -key {folder}/{PUBLISHER}.key\n",
         r#"{"event":"request_authentication","id":"__"}"#,
         r##"{"event":"subscribe","id":"__","content":{"topic":"hello/#"}}"##,
     ));

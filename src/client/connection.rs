@@ -19,6 +19,9 @@ use crate::protocol::{
 /// Bytes of a line from the server. The list of all clients is the longest that it sends.
 const LINE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// The same before it has let this client in: all that it says then is short.
+const FIRST_LINE_BYTES_MAX: usize = 64 * 1024;
+
 /// An authenticated stream of lines.
 pub(super) struct Connection {
     pub(super) lines: Lines,
@@ -96,7 +99,7 @@ async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
     let (reader, mut writer) = tokio::io::split(tls);
     let mut lines = Lines {
         reader: BufReader::with_capacity(16 * 1024, reader),
-        splitter: LineSplitter::new(LINE_BYTES_MAX),
+        splitter: LineSplitter::new(FIRST_LINE_BYTES_MAX),
     };
     // In TLS 1.3 a client is done before the server has judged its certificate: what the server
     // thinks of it comes in place of the greeting.
@@ -110,6 +113,7 @@ async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
         .map_err(connect_error)?;
     writer.flush().await.map_err(connect_error)?;
     let me = first_event(&mut lines, authenticated).await?;
+    lines.splitter.set_line_bytes_max(LINE_BYTES_MAX);
     let connection = Connection {
         lines,
         writer,

@@ -22,6 +22,9 @@ use crate::{
     topic::{Topic, TopicFilter},
 };
 
+/// Bytes that wait to be written, above which no more requests are taken and no ping is answered.
+const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
+
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What a handle asks for.
@@ -92,6 +95,10 @@ pub(super) struct Dialogue {
 impl Dialogue {
     pub(super) const fn is_leaving(&self) -> bool {
         self.leaving.is_some()
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.outgoing.len() < UNWRITTEN_BYTES_MAX
     }
 
     /// Turns a request into a line.
@@ -190,6 +197,8 @@ impl Dialogue {
             Some(ServerEvent::Message(message)) => {
                 self.deliver(&message, &line.id, &line.timestamp, raw)?;
             }
+            // A server that does not read what is there already needs no more of it.
+            Some(ServerEvent::Ping(_)) if !self.has_room() => {}
             Some(ServerEvent::Ping(_)) => self.say(&ClientEvent::Pong(Bare::default())),
             Some(ServerEvent::Published(published)) => {
                 if let Some(Waiting::Publish(reply)) = self.answered(&published.reference) {

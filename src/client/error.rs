@@ -1,4 +1,4 @@
-use std::{io, time::Duration};
+use std::{borrow::Cow, io, time::Duration};
 
 use chrono::DateTime;
 use rustls::{CertificateError, pki_types::UnixTime};
@@ -8,7 +8,7 @@ use crate::{
         Code, Fault,
         server_event::{ErrorContent, Refused, SubscriptionClosed},
     },
-    text::{day_and_time, escaped},
+    text::{day_and_time, escaped, harmless},
     tls::certificate_fault,
     topic::{FilterError, TopicError},
 };
@@ -205,9 +205,20 @@ fn wrong_name(wanted: &str, presented: &[String]) -> String {
     )
 }
 
-/// What the broker said was wrong.
+/// Characters of a server's text that are shown: more than any sentence of the broker has.
+const SHOWN_CHARS_MAX: usize = 4096;
+
+/// What a server says, for a person: whoever answers may say anything.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        None => harmless(text),
+        Some((end, _)) => format!("{}…", harmless(&text[..end])).into(),
+    }
+}
+
+/// What the broker said was wrong. As text it commands no terminal; the fields are as they came.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason} ({code})")]
+#[error("{} ({})", shown(reason), shown(code))]
 pub struct ServerFault {
     /// The stable word.
     pub code: String,
@@ -276,6 +287,19 @@ mod tests {
         assert!(told.contains("a, a and 3 more, and not"), "{told}");
         let told = certificate(&[]);
         assert!(told.contains("names no host at all"), "{told}");
+    }
+
+    #[test]
+    fn what_a_server_says_commands_no_terminal_and_has_an_end() {
+        let fault = |reason: &str| ServerFault {
+            code: "c\u{9b}".to_owned(),
+            reason: reason.to_owned(),
+            retryable: false,
+        };
+        let told = fault("\u{1b}[2J\n\u{202e}\u{61c}\"").to_string();
+        assert_eq!(told, r#"\u001b[2J\u000a\u202e\u061c" (c\u009b)"#);
+        let told = fault(&"ü".repeat(100_000)).to_string();
+        assert!(told.chars().count() < 5000 && told.contains("ü… (c"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! [`Configuration::resolve`] checks what a single value cannot show: settings that need each other,
 //! and limits that bound each other. It is pure. What it has to know of the process, it is given.
 
-use super::{configuration::Configuration, error::ConfigError,};
+use super::{configuration::Configuration, error::ConfigError};
 use crate::{
     access::ClientLimits,
     broker::{self, OutboxLimits},

@@ -217,9 +217,10 @@ fn dev_warns_where_its_certificate_does_not_reach() {
         let broker = Process::spawn(command);
         broker.out.wait_count(3);
         let log = broker.err.all().join("\n");
-        log.contains("on other machines will refuse the certificate")
+        log.contains("will refuse the certificate")
     };
     assert!(!dev("127.0.0.1:0"));
+    assert!(dev("127.0.0.2:0"));
     assert!(dev("0.0.0.0:0"));
     fs::remove_file(home.path().join("certs/server.crt")).unwrap();
     fs::remove_file(home.path().join("certs/server.key")).unwrap();
@@ -331,4 +332,50 @@ fn the_log_has_colours_on_a_terminal_unless_they_are_declined() {
     assert!(written_to_a_terminal("").contains('\u{1b}'));
     let declined = written_to_a_terminal("1");
     assert!(!declined.contains('\u{1b}'), "{declined:?}");
+}
+
+#[test]
+fn the_name_of_a_file_commands_no_terminal() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = "a\u{1b}[31m\u{202e}\nb";
+    let in_folder = |name: &str| format!("{folder}/{name}");
+    let (rules, tokens) = (in_folder("access.toml"), in_folder("tokens.toml"));
+    fs::create_dir(home.path().join(folder)).unwrap();
+    let everything = "[[rule]]\nidentity = [\"*\"]\npublish = [\"#\"]\n";
+    fs::write(home.path().join(&rules), everything).unwrap();
+    let tidings_in_home = |arguments: &[&str]| {
+        let mut command = tidings();
+        command.args(arguments).current_dir(home.path());
+        run(command)
+    };
+    for (arguments, code) in [
+        (&["certs", "init", "--certs", folder][..], 0),
+        (&["certs", "issue", "carol", "--certs", folder], 0),
+        (&["certs", "renew", "carol", "--certs", folder], 0),
+        (&["certs", "revoke", "carol", "--certs", folder], 0),
+        (&["certs", "show", "carol", "--certs", folder], 0),
+        (&["certs", "show", "nobody", "--certs", folder], 64),
+        (&["token", "new", "--tokens", &tokens, "--identity", "a"], 0),
+        (&["token", "revoke", "--tokens", &tokens, "0123456789ab"], 1),
+        (
+            &[
+                "explain",
+                "--access",
+                &rules,
+                "--identity",
+                "a",
+                "publish",
+                "a",
+            ],
+            0,
+        ),
+    ] {
+        let outcome = tidings_in_home(arguments);
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        for line in outcome.out.iter().chain(&outcome.err) {
+            let harmful = |c: char| c.is_control() || c == '\u{202e}';
+            assert!(!line.contains(harmful), "{arguments:?}: {line:?}");
+            assert!(!line.starts_with('b'), "{arguments:?}: {line:?}");
+        }
+    }
 }
