@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     protocol::{
-        ClientId, CloseReason, Frame, ServerEvent, Timestamp,
+        ClientId, CloseReason, Frame, LineBuffer, ServerEvent, Timestamp,
         client_event::{Publish, Subscribe},
         server_event::{Published, Subscription, encode},
     },
@@ -40,7 +40,7 @@ pub struct Session {
 struct Run {
     topic: Topic<'static>,
     route: Route,
-    lines: Vec<u8>,
+    lines: LineBuffer,
     /// Of the messages in `lines` that want to be answered.
     references: Vec<String>,
 }
@@ -167,7 +167,7 @@ impl Session {
         Ok(Run {
             topic,
             route,
-            lines: Vec::new(),
+            lines: LineBuffer::default(),
             references: Vec::new(),
         })
     }
