@@ -145,7 +145,7 @@ fn every_client_event_is_explained_and_read_as_shown() {
         for example in &section.examples {
             match client_event::decode(example.as_bytes(), own_id, |_| Ok(())) {
                 Ok(event) => assert_eq!(event.name().as_str(), section.name, "{example}"),
-                Err(rejected) => panic!("{}: {example}", rejected.fault),
+                Err(error) => panic!("{error}: {example}"),
             }
         }
     }

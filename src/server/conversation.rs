@@ -18,12 +18,11 @@ use super::{
 use crate::{
     broker::{Admission, Outbox, Refusal, Session},
     protocol::{
-        ClientEvent, ClientId, CloseReason, Code, EventName, Fault, LineTooLong, PROTOCOL_VERSION,
-        ServerEvent, ServerId, Timestamp,
-        client_event::{Bare, Rejected, RequestAuthentication, Token, decode},
+        ClientEvent, ClientId, CloseReason, Code, EventName, Fault, LineTooLong, OnlyRef,
+        PROTOCOL_VERSION, ServerEvent, ServerId, Timestamp,
+        client_event::{LineError, Phase, RequestAuthentication, Token, decode},
         server_event::{
-            AuthenticationAccepted, ConnectionAccepted, Empty, ErrorContent, Help, Reference,
-            Refused, ServerName, encode,
+            AuthenticationAccepted, ConnectionAccepted, Empty, Help, Refused, ServerName, encode,
         },
     },
     security::{Identity, Policy, access::ClientLimits},
@@ -280,7 +279,7 @@ impl Conversation {
         }
         let event = match decode(line, self.client_id, |name| self.may_say(name)) {
             Ok(event) => event,
-            Err(rejected) => return self.reject(rejected),
+            Err(error) => return self.reject(error),
         };
         let (name, reference) = (event.name(), event.reference().cloned());
         if name == EventName::Publish && self.has_rate {
@@ -292,8 +291,8 @@ impl Conversation {
                 if let Refusal::Denied(denial) = &refusal {
                     self.audit.denied(self.who(), denial);
                 }
-                self.reject(Rejected {
-                    fault: refusal.into(),
+                self.reject(LineError {
+                    cause: refusal.into(),
                     event: Some(name.as_str().into()),
                     reference,
                 })
@@ -348,19 +347,16 @@ impl Conversation {
 
     /// What the client's state allows. Decided before the content is looked at.
     fn may_say(&self, name: EventName) -> Result<(), Fault> {
-        use EventName::{Disconnecting, Ping, RequestAuthentication};
-        match (&self.stage, name) {
-            (Stage::Authenticated(_), RequestAuthentication) => Err(Fault::new(
+        match (name.phase(), self.is_authenticated()) {
+            (Phase::BeforeAuthentication, true) => Err(Fault::new(
                 Code::AlreadyAuthenticated,
                 "this client is authenticated already",
             )),
-            (Stage::Authenticated(_), _) | (_, RequestAuthentication | Ping | Disconnecting) => {
-                Ok(())
-            }
-            _ => Err(Fault::new(
+            (Phase::AfterAuthentication, false) => Err(Fault::new(
                 Code::NotAuthenticated,
                 r#"first send {"event":"request_authentication","id":"__"}"#,
             )),
+            _ => Ok(()),
         }
     }
 
@@ -388,9 +384,9 @@ impl Conversation {
                 self.answer(&ServerEvent::Help(Help::new(bare.reference)));
             }
             // It answers a ping itself, and is answered in turn only where the client asks for it.
-            (ClientEvent::Pong(Bare { reference: None }), _) => {}
-            (ClientEvent::Ping(Bare { reference }) | ClientEvent::Pong(Bare { reference }), _) => {
-                self.answer(&ServerEvent::Pong(Reference { reference }));
+            (ClientEvent::Pong(OnlyRef { reference: None }), _) => {}
+            (ClientEvent::Ping(content) | ClientEvent::Pong(content), _) => {
+                self.answer(&ServerEvent::Pong(content));
             }
             (ClientEvent::Disconnecting(bare), _) => {
                 return Ok(ControlFlow::Break(Farewell::Closing {
@@ -453,38 +449,21 @@ impl Conversation {
         let reason = "the stream ended before the line did: it needs a line feed at its end";
         self.begin_lines();
         // Whether it was an error too many changes nothing any more.
-        let _ = self.reject(Rejected {
-            fault: Fault::new(Code::MalformedEvent, reason),
-            event: None,
-            reference: None,
-        });
+        let _ = self.reject(Fault::new(Code::MalformedEvent, reason).into());
     }
 
     fn reject_long_line(&mut self) -> ControlFlow<Farewell> {
-        self.reject(Rejected {
-            fault: Fault::new(
-                Code::LineTooLong,
-                format!("a line may have {} bytes", self.line_bytes_max()),
-            ),
-            event: None,
-            reference: None,
-        })
+        let reason = format!("a line may have {} bytes", self.line_bytes_max());
+        self.reject(Fault::new(Code::LineTooLong, reason).into())
     }
 
-    fn reject(&mut self, rejected: Rejected<'_>) -> ControlFlow<Farewell> {
-        let Rejected {
-            fault,
-            event,
-            reference,
-        } = rejected;
-        let code = fault.code;
+    fn reject(&mut self, error: LineError<'_>) -> ControlFlow<Farewell> {
+        let code = error.cause.code;
         debug!(
             client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
-            %code, reason = &*fault.reason, "refused a line"
+            %code, reason = &*error.cause.reason, "refused a line"
         );
-        self.answer(&ServerEvent::Error(ErrorContent::new(
-            fault, event, reference,
-        )));
+        self.answer(&ServerEvent::Error(error.into()));
         // A certificate without its token is not to use up what is the identity's. Before
         // authentication the answers of each connection are bounded, and so are its errors.
         if self.is_authenticated() && self.allowance.lock().count_error(Instant::now()) {

@@ -17,7 +17,7 @@ use super::{
     key_set::{self, VerifyingKey},
 };
 use crate::{
-    protocol::{Code, json_fault},
+    protocol::{Code, describe_json_error},
     security::{Identity, access::Narrowing, digest::hex, inspect::escaped},
     topic::TopicFilter,
 };
@@ -104,7 +104,7 @@ impl SignedTokenKeys {
                     // The header was read already: what cannot be read now are claims, after the
                     // signature held.
                     if let ErrorKind::Json(error) = error.kind() {
-                        let fault = json_fault(error);
+                        let fault = describe_json_error(error);
                         let reason = format!("the token's claims cannot be taken: {fault}");
                         return Err(TokenFault::new(Code::TokenInvalid, reason, None));
                     }
