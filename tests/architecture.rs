@@ -274,7 +274,7 @@ fn the_detector_detects() {
     for text in [
         "use crate::server::Server;",
         "use crate::{protocol::Code, server::{self, Server}};",
-        "use crate::{\n    protocol::{Code, Fault},\n    cli,\n};",
+        "use crate::{\n    protocol::{Code, CodedError},\n    cli,\n};",
         "fn f() { let x = crate::cli::main(); }",
         "fn f(x: &crate :: config :: ServeFlags) {}",
         "use super::super::server::Server;",

@@ -1,6 +1,6 @@
 use super::RegistryGone;
 use crate::{
-    protocol::{Code, Fault},
+    protocol::{Code, CodedError},
     security::access::Denial,
 };
 
@@ -9,7 +9,7 @@ use crate::{
 pub enum Refusal {
     /// It cannot be done.
     #[error(transparent)]
-    Fault(Fault),
+    Fault(CodedError),
     /// The access rules do not let this client do it.
     #[error("{} ({})", .0.reason, .0.code)]
     Denied(Denial),
@@ -26,8 +26,8 @@ impl Refusal {
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
+impl From<CodedError> for Refusal {
+    fn from(fault: CodedError) -> Self {
         Self::Fault(fault)
     }
 }
@@ -44,7 +44,7 @@ impl From<RegistryGone> for Refusal {
     }
 }
 
-impl From<Refusal> for Fault {
+impl From<Refusal> for CodedError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Fault(fault) => fault,

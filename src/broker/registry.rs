@@ -9,7 +9,7 @@ use super::{
     state::{Admitted, Candidate, Command, State},
 };
 use crate::{
-    protocol::{ClientId, Code, Fault, Frame, ServerId, Timestamp},
+    protocol::{ClientId, Code, CodedError, Frame, ServerId, Timestamp},
     security::{
         Identity,
         access::{AccessRules, Narrowing},
@@ -36,7 +36,7 @@ pub struct Registry {
 #[error("the registry has ended")]
 pub struct RegistryGone;
 
-impl From<RegistryGone> for Fault {
+impl From<RegistryGone> for CodedError {
     fn from(_: RegistryGone) -> Self {
         Self::new(Code::InternalError, "the server failed; its log says more")
     }

@@ -24,7 +24,7 @@ use super::{
     routes::RoutingTable,
 };
 use crate::{
-    protocol::{ClientId, CloseReason, Code, Fault, Frame, Timestamp},
+    protocol::{ClientId, CloseReason, Code, CodedError, Frame, Timestamp},
     security::{
         Identity, Network,
         access::{AccessRules, Narrowing, Permissions},
@@ -358,16 +358,16 @@ impl State {
         })
     }
 
-    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), Fault> {
+    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), CodedError> {
         let limits = &self.limits;
         let held = |count: Option<&usize>| count.copied().unwrap_or(0);
         if self.draining {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::ServerDraining,
                 "the server is shutting down",
             ))
         } else if is_reached(limits.connections, self.clients.len()) {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::ServerFull,
                 format!("the server holds its {} connections", limits.connections),
             ))
@@ -375,7 +375,7 @@ impl State {
             limits.connections_per_identity,
             held(self.by_identity.get(identity)),
         ) {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::TooManyConnections,
                 format!(
                     "this identity holds its {} connections",
@@ -386,7 +386,7 @@ impl State {
             limits.connections_per_address,
             held(self.by_network.get(&network)),
         ) {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::TooManyConnectionsFromAddress,
                 format!(
                     "this address holds its {} connections",
@@ -483,7 +483,7 @@ impl State {
         }
         let limit = limits.subscriptions_per_client;
         if is_reached(limit, client.subscriptions.len()) {
-            return Err(Refusal::Fault(Fault::new(
+            return Err(Refusal::Fault(CodedError::new(
                 Code::TooManySubscriptions,
                 format!("this client holds its {limit} subscriptions"),
             )));
@@ -504,7 +504,7 @@ impl State {
     ) -> Result<(), Refusal> {
         let client = session(&mut self.clients, client_id)?;
         if !client.subscriptions.remove(filter) {
-            return Err(Refusal::Fault(Fault::new(
+            return Err(Refusal::Fault(CodedError::new(
                 Code::NotSubscribed,
                 "this client has no subscription with exactly this filter",
             )));
@@ -576,7 +576,7 @@ struct Session<'a> {
 fn session(
     clients: &mut HashMap<ClientId, Client>,
     client_id: ClientId,
-) -> Result<Session<'_>, Fault> {
+) -> Result<Session<'_>, CodedError> {
     clients
         .get_mut(&client_id)
         .and_then(|client| {
@@ -587,7 +587,7 @@ fn session(
                 subscriptions: &mut client.authenticated.as_mut()?.subscriptions,
             })
         })
-        .ok_or_else(|| Fault::new(Code::InternalError, "the server has lost this client"))
+        .ok_or_else(|| CodedError::new(Code::InternalError, "the server has lost this client"))
 }
 
 /// Whether so many are as many as there may be.

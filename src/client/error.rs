@@ -5,7 +5,7 @@ use rustls::{CertificateError, pki_types::UnixTime};
 
 use crate::{
     protocol::{
-        Code, Fault,
+        Code, CodedError,
         server_event::{ErrorBody, SubscriptionClosed},
     },
     security::{
@@ -229,8 +229,8 @@ impl From<ErrorBody<'_>> for ServerFault {
     }
 }
 
-impl From<Fault> for ServerFault {
-    fn from(fault: Fault) -> Self {
+impl From<CodedError> for ServerFault {
+    fn from(fault: CodedError) -> Self {
         ErrorBody::from(fault).into()
     }
 }

@@ -23,7 +23,7 @@ pub use form::NESTING_MAX;
 pub(crate) use form::check_line;
 
 use self::{content::Content, envelope::Fields};
-use super::{Fault, OnlyRef, SELF_ID};
+use super::{CodedError, OnlyRef, SELF_ID};
 
 /// Declares [`ClientEvent`] and [`EventName`] from one table.
 macro_rules! client_events {
@@ -62,7 +62,7 @@ macro_rules! client_events {
                 name: EventName,
                 fields: &Fields<'a>,
                 reference: Option<Cow<'a, str>>,
-            ) -> Result<Self, Fault> {
+            ) -> Result<Self, CodedError> {
                 Ok(match name {
                     $(EventName::$variant => {
                         Self::$variant(<$content>::read(fields, reference)?)

@@ -129,14 +129,14 @@ impl Serialize for Code {
 /// operator may see go to the log instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} ({code})")]
-pub struct Fault {
+pub struct CodedError {
     /// The stable word.
     pub code: Code,
     /// A sentence that may change between versions.
     pub reason: Cow<'static, str>,
 }
 
-impl Fault {
+impl CodedError {
     /// Pairs a code with a sentence about this case.
     pub fn new(code: Code, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {

@@ -17,7 +17,7 @@ pub mod server_event;
 mod timestamp;
 
 pub use client_event::{ClientEvent, EventName};
-pub use code::{CloseReason, Code, Fault};
+pub use code::{CloseReason, Code, CodedError};
 pub use frame::{Frame, LineBuffer, MessageTemplate};
 pub use id::{ClientId, ServerId};
 pub use line::{LineSplitter, LineTooLong};

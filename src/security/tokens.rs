@@ -27,7 +27,7 @@ pub use signed::SignedTokenKeys;
 pub use store::{Changed, TokenFile};
 
 use super::{Identity, access::Narrowing};
-use crate::protocol::{Code, Fault};
+use crate::protocol::{Code, CodedError};
 
 /// Bytes of a token. A line before authentication has hardly more.
 const TOKEN_BYTES_MAX: usize = 4096;
@@ -231,7 +231,7 @@ impl TokenFault {
     }
 }
 
-impl From<TokenFault> for Fault {
+impl From<TokenFault> for CodedError {
     fn from(fault: TokenFault) -> Self {
         Self::new(fault.code, fault.reason)
     }

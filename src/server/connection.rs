@@ -31,7 +31,7 @@ use super::{
 use crate::{
     broker::{Outbox, Refusal, Registry},
     protocol::{
-        CloseReason, Code, Fault, LineSplitter, ServerEvent, Timestamp,
+        CloseReason, Code, CodedError, LineSplitter, ServerEvent, Timestamp,
         server_event::{Refused, encode},
     },
     security::{Identity, Policy, identity_of, refusal_code, tls_refusal},
@@ -194,12 +194,15 @@ async fn meet(
     take_leave(link, &farewell, host).await;
 }
 
-fn identity_in(tls: &TlsStream<TcpStream>, host: &Host) -> Result<Identity, Fault> {
+fn identity_in(tls: &TlsStream<TcpStream>, host: &Host) -> Result<Identity, CodedError> {
     let Some(certificate) = peer_certificates(tls).first() else {
-        return Err(Fault::new(Code::IdentityMissing, "there is no certificate"));
+        return Err(CodedError::new(
+            Code::IdentityMissing,
+            "there is no certificate",
+        ));
     };
     identity_of(certificate, host.settings.identity_source)
-        .map_err(|error| Fault::new(Code::IdentityMissing, error.to_string()))
+        .map_err(|error| CodedError::new(Code::IdentityMissing, error.to_string()))
 }
 
 /// Tells a known peer why it is not let in.
@@ -211,7 +214,7 @@ async fn refuse(
     host: &Host,
 ) {
     host.audit.connection_refused(address, identity, &refusal);
-    let fault = Fault::from(refusal);
+    let fault = CodedError::from(refusal);
     let refused = ServerEvent::ConnectionRefused(Refused::new(fault.code, fault.reason));
     let mut wire = Wire::new(tls);
     wire.queue().push_back(encode(

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     broker::{Admission, Outbox, Refusal, Session},
     protocol::{
-        ClientEvent, ClientId, CloseReason, Code, EventName, Fault, LineTooLong, OnlyRef,
+        ClientEvent, ClientId, CloseReason, Code, CodedError, EventName, LineTooLong, OnlyRef,
         PROTOCOL_VERSION, ServerEvent, ServerId, Timestamp,
         client_event::{LineError, Phase, RequestAuthentication, Token, decode},
         server_event::{
@@ -94,7 +94,7 @@ pub(super) enum Farewell {
     },
     /// It is not authenticated, and so has never begun for the others.
     NotAuthenticated {
-        fault: Fault,
+        fault: CodedError,
         /// The `ref` of the `request_authentication`.
         reference: Option<String>,
     },
@@ -346,13 +346,13 @@ impl Conversation {
     }
 
     /// What the client's state allows. Decided before the content is looked at.
-    fn may_say(&self, name: EventName) -> Result<(), Fault> {
+    fn may_say(&self, name: EventName) -> Result<(), CodedError> {
         match (name.phase(), self.is_authenticated()) {
-            (Phase::BeforeAuthentication, true) => Err(Fault::new(
+            (Phase::BeforeAuthentication, true) => Err(CodedError::new(
                 Code::AlreadyAuthenticated,
                 "this client is authenticated already",
             )),
-            (Phase::AfterAuthentication, false) => Err(Fault::new(
+            (Phase::AfterAuthentication, false) => Err(CodedError::new(
                 Code::NotAuthenticated,
                 r#"first send {"event":"request_authentication","id":"__"}"#,
             )),
@@ -449,12 +449,12 @@ impl Conversation {
         let reason = "the stream ended before the line did: it needs a line feed at its end";
         self.begin_lines();
         // Whether it was an error too many changes nothing any more.
-        let _ = self.reject(Fault::new(Code::MalformedEvent, reason).into());
+        let _ = self.reject(CodedError::new(Code::MalformedEvent, reason).into());
     }
 
     fn reject_long_line(&mut self) -> ControlFlow<Farewell> {
         let reason = format!("a line may have {} bytes", self.line_bytes_max());
-        self.reject(Fault::new(Code::LineTooLong, reason).into())
+        self.reject(CodedError::new(Code::LineTooLong, reason).into())
     }
 
     fn reject(&mut self, error: LineError<'_>) -> ControlFlow<Farewell> {
@@ -494,8 +494,8 @@ impl Conversation {
     }
 }
 
-fn lost_client() -> Fault {
-    Fault::new(Code::InternalError, "the server has lost this client")
+fn lost_client() -> CodedError {
+    CodedError::new(Code::InternalError, "the server has lost this client")
 }
 
 /// The last line that a client is told, where the way its connection ends lets it be told any.

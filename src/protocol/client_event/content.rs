@@ -10,14 +10,14 @@ use super::{
     value::{given, invalid, required, string},
 };
 use crate::{
-    protocol::{Code, Fault, OnlyRef, reference::with_reference},
+    protocol::{Code, CodedError, OnlyRef, reference::with_reference},
     topic::{Topic, TopicFilter},
 };
 
 /// Content that can be read from the members of a line.
 pub(super) trait Content<'a>: Sized {
     /// Checks the members that it needs. The `ref` has been read already.
-    fn read(fields: &Fields<'a>, reference: Option<Cow<'a, str>>) -> Result<Self, Fault>;
+    fn read(fields: &Fields<'a>, reference: Option<Cow<'a, str>>) -> Result<Self, CodedError>;
 }
 
 with_reference! {
@@ -49,7 +49,7 @@ with_reference! {
 }
 
 impl<'a> Content<'a> for RequestAuthentication<'a> {
-    fn read(fields: &Fields<'a>, reference: Option<Cow<'a, str>>) -> Result<Self, Fault> {
+    fn read(fields: &Fields<'a>, reference: Option<Cow<'a, str>>) -> Result<Self, CodedError> {
         let token = given(fields.token)
             .map(|raw| string(raw).ok_or_else(|| invalid("`token` must be a string")))
             .transpose()?;
@@ -67,10 +67,10 @@ impl<'a> Content<'a> for RequestAuthentication<'a> {
 }
 
 impl<'a> Content<'a> for Publish<'a> {
-    fn read(fields: &Fields<'a>, reference: Option<Cow<'a, str>>) -> Result<Self, Fault> {
+    fn read(fields: &Fields<'a>, reference: Option<Cow<'a, str>>) -> Result<Self, CodedError> {
         Ok(Self {
             topic: Topic::parse(topic(fields)?)
-                .map_err(|error| Fault::new(Code::InvalidTopic, error.to_string()))?,
+                .map_err(|error| CodedError::new(Code::InvalidTopic, error.to_string()))?,
             payload: required(fields.payload, "payload")?,
             reference,
         })
@@ -78,22 +78,22 @@ impl<'a> Content<'a> for Publish<'a> {
 }
 
 impl<'a> Content<'a> for Subscribe<'a> {
-    fn read(fields: &Fields<'a>, reference: Option<Cow<'a, str>>) -> Result<Self, Fault> {
+    fn read(fields: &Fields<'a>, reference: Option<Cow<'a, str>>) -> Result<Self, CodedError> {
         Ok(Self {
             topic: TopicFilter::parse(&topic(fields)?)
-                .map_err(|error| Fault::new(Code::InvalidFilter, error.to_string()))?,
+                .map_err(|error| CodedError::new(Code::InvalidFilter, error.to_string()))?,
             reference,
         })
     }
 }
 
 impl<'a> Content<'a> for OnlyRef<'a> {
-    fn read(_: &Fields<'a>, reference: Option<Cow<'a, str>>) -> Result<Self, Fault> {
+    fn read(_: &Fields<'a>, reference: Option<Cow<'a, str>>) -> Result<Self, CodedError> {
         Ok(Self { reference })
     }
 }
 
-fn topic<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, Fault> {
+fn topic<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, CodedError> {
     string(required(fields.topic, "topic")?).ok_or_else(|| invalid("`topic` must be a string"))
 }
 

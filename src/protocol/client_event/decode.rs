@@ -11,14 +11,14 @@ use super::{
     form::check_form,
     plain,
 };
-use crate::protocol::{ClientId, Fault};
+use crate::protocol::{ClientId, CodedError};
 
 /// Why a line was not accepted, with as much of it as the answer can name.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct LineError<'a> {
     /// What is wrong.
-    pub cause: Fault,
+    pub cause: CodedError,
     /// The event's name, cut short when it is not a known one.
     pub event: Option<Cow<'a, str>>,
     /// The line's `ref`.
@@ -26,8 +26,8 @@ pub struct LineError<'a> {
 }
 
 /// An error of a line in which nothing can be named.
-impl From<Fault> for LineError<'_> {
-    fn from(cause: Fault) -> Self {
+impl From<CodedError> for LineError<'_> {
+    fn from(cause: CodedError) -> Self {
         Self {
             cause,
             event: None,
@@ -48,7 +48,7 @@ impl From<Fault> for LineError<'_> {
 pub fn decode<'a>(
     line: &'a [u8],
     own_id: ClientId,
-    check_state: impl FnOnce(EventName) -> Result<(), Fault>,
+    check_state: impl FnOnce(EventName) -> Result<(), CodedError>,
 ) -> Result<ClientEvent<'a>, LineError<'a>> {
     let text = check_form(line)?;
     let Some(publish) = plain::publish(text, own_id) else {
@@ -68,7 +68,7 @@ pub fn decode<'a>(
 pub(super) fn decode_any<'a>(
     text: &'a str,
     own_id: ClientId,
-    check_state: impl FnOnce(EventName) -> Result<(), Fault>,
+    check_state: impl FnOnce(EventName) -> Result<(), CodedError>,
 ) -> Result<ClientEvent<'a>, LineError<'a>> {
     let envelope = Envelope::parse(text)?;
     let reference = envelope.reference();
@@ -82,9 +82,9 @@ pub(super) fn decode_any<'a>(
 fn event<'a>(
     envelope: &Envelope<'a>,
     own_id: ClientId,
-    check_state: impl FnOnce(EventName) -> Result<(), Fault>,
-    reference: Result<Option<Cow<'a, str>>, Fault>,
-) -> Result<ClientEvent<'a>, Fault> {
+    check_state: impl FnOnce(EventName) -> Result<(), CodedError>,
+    reference: Result<Option<Cow<'a, str>>, CodedError>,
+) -> Result<ClientEvent<'a>, CodedError> {
     let name = envelope.name()?;
     envelope.check_sender(own_id)?;
     check_state(name)?;

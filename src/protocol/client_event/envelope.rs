@@ -14,7 +14,9 @@ use super::{
     object::{Members, Object, Unknown, put},
     value::{given, invalid, required, string},
 };
-use crate::protocol::{ClientId, Code, Fault, REFERENCE_BYTES_MAX, SELF_ID, describe_json_error};
+use crate::protocol::{
+    ClientId, Code, CodedError, REFERENCE_BYTES_MAX, SELF_ID, describe_json_error,
+};
 
 /// Bytes of an unknown event's name that are echoed.
 const ECHOED_NAME_BYTES_MAX: usize = 64;
@@ -41,7 +43,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    pub(super) fn parse(text: &'a str) -> Result<Self, Fault> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, CodedError> {
         let what = match serde_json::from_str(text) {
             Ok(Object::Members(envelope)) => return Ok(envelope),
             Ok(Object::Null) => "it is null".to_owned(),
@@ -51,30 +53,30 @@ impl<'a> Envelope<'a> {
         Err(malformed(format!("not one JSON object: {what}")))
     }
 
-    pub(super) fn name(&self) -> Result<EventName, Fault> {
+    pub(super) fn name(&self) -> Result<EventName, CodedError> {
         let name = string(required(self.event, "event")?)
             .ok_or_else(|| invalid("`event` must be a string"))?;
         EventName::parse(&name).ok_or_else(|| {
-            Fault::new(
+            CodedError::new(
                 Code::UnknownEvent,
                 "no event that a client may send has this name; `help` lists those that have",
             )
         })
     }
 
-    pub(super) fn check_sender(&self, own_id: ClientId) -> Result<(), Fault> {
+    pub(super) fn check_sender(&self, own_id: ClientId) -> Result<(), CodedError> {
         let id =
             string(required(self.id, "id")?).ok_or_else(|| invalid("`id` must be a string"))?;
         if id == SELF_ID || own_id.is(&id) {
             return Ok(());
         }
-        Err(Fault::new(
+        Err(CodedError::new(
             Code::IdMismatch,
             "`id` must be this client's own id, or \"__\"",
         ))
     }
 
-    pub(super) fn check_timestamp(&self) -> Result<(), Fault> {
+    pub(super) fn check_timestamp(&self) -> Result<(), CodedError> {
         let Some(raw) = given(self.timestamp) else {
             return Ok(());
         };
@@ -84,7 +86,7 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    pub(super) fn reference(&self) -> Result<Option<Cow<'a, str>>, Fault> {
+    pub(super) fn reference(&self) -> Result<Option<Cow<'a, str>>, CodedError> {
         let Some(Object::Members(fields)) = &self.content else {
             return Ok(None);
         };
@@ -102,7 +104,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// The members of the content; `None` when it is left out.
-    pub(super) fn fields(&self) -> Result<Option<&Fields<'a>>, Fault> {
+    pub(super) fn fields(&self) -> Result<Option<&Fields<'a>>, CodedError> {
         match &self.content {
             Some(Object::Members(fields)) => Ok(Some(fields)),
             None | Some(Object::Null) => Ok(None),
@@ -123,7 +125,7 @@ impl<'a> Envelope<'a> {
 }
 
 impl Fields<'_> {
-    pub(super) fn check_supported(&self, name: EventName) -> Result<(), Fault> {
+    pub(super) fn check_supported(&self, name: EventName) -> Result<(), CodedError> {
         let unsupported = name.unsupported();
         match self.unsupported.iter().find(|it| unsupported.contains(it)) {
             Some(member) => Err(invalid(format!(

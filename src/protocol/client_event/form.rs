@@ -2,7 +2,9 @@
 //!
 //! The parser does not look into the values that it skips, so their depth is bounded here.
 
-use crate::protocol::{Code, Fault};
+use std::borrow::Cow;
+
+use crate::protocol::{Code, CodedError};
 
 /// How deep objects and arrays may nest, the envelope itself counted.
 pub const NESTING_MAX: usize = 32;
@@ -13,7 +15,7 @@ pub const NESTING_MAX: usize = 32;
 /// # Errors
 ///
 /// What the server would answer.
-pub(crate) fn check_line(line: &[u8]) -> Result<(), Fault> {
+pub(crate) fn check_line(line: &[u8]) -> Result<(), CodedError> {
     if memchr::memchr(b'\n', line).is_some() {
         return Err(malformed("there is a line break in it"));
     }
@@ -21,7 +23,7 @@ pub(crate) fn check_line(line: &[u8]) -> Result<(), Fault> {
 }
 
 /// The text of a line.
-pub(super) fn check_form(line: &[u8]) -> Result<&str, Fault> {
+pub(super) fn check_form(line: &[u8]) -> Result<&str, CodedError> {
     let text = std::str::from_utf8(line)
         .map_err(|error| malformed(format!("invalid UTF-8 after byte {}", error.valid_up_to())))?;
     if memchr::memchr(b'\r', line).is_some() {
@@ -41,8 +43,8 @@ pub(super) fn check_form(line: &[u8]) -> Result<&str, Fault> {
     Ok(text)
 }
 
-pub(super) fn malformed(reason: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
-    Fault::new(Code::MalformedEvent, reason)
+pub(super) fn malformed(reason: impl Into<Cow<'static, str>>) -> CodedError {
+    CodedError::new(Code::MalformedEvent, reason)
 }
 
 /// The depth of a line that may or may not be valid JSON.

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::protocol::{Code, Fault};
+use crate::protocol::{Code, CodedError};
 
 pub(super) fn required<'a>(
     member: Option<&'a RawValue>,
     name: &'static str,
-) -> Result<&'a RawValue, Fault> {
-    member.ok_or_else(|| Fault::new(Code::MissingField, format!("`{name}` is missing")))
+) -> Result<&'a RawValue, CodedError> {
+    member.ok_or_else(|| CodedError::new(Code::MissingField, format!("`{name}` is missing")))
 }
 
 /// A member that may be left out. Many libraries write `null` for a member that is not there.
@@ -27,6 +27,6 @@ pub(super) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str(raw.get()).ok().map(Cow::Owned)
 }
 
-pub(super) fn invalid(reason: impl Into<Cow<'static, str>>) -> Fault {
-    Fault::new(Code::InvalidField, reason)
+pub(super) fn invalid(reason: impl Into<Cow<'static, str>>) -> CodedError {
+    CodedError::new(Code::InvalidField, reason)
 }

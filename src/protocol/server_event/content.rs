@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::protocol::{
-    ClientId, Code, EventName, Fault, client_event::LineError, reference::with_reference,
+    ClientId, Code, CodedError, EventName, client_event::LineError, reference::with_reference,
 };
 
 /// Content of `connection_accepted`.
@@ -74,8 +74,8 @@ impl<'a> ErrorBody<'a> {
     }
 }
 
-impl From<Fault> for ErrorBody<'_> {
-    fn from(Fault { code, reason }: Fault) -> Self {
+impl From<CodedError> for ErrorBody<'_> {
+    fn from(CodedError { code, reason }: CodedError) -> Self {
         Self::new(code, reason)
     }
 }

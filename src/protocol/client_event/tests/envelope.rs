@@ -254,7 +254,7 @@ fn a_timestamp_is_rfc_3339_or_left_out() {
 /// One line with everything wrong, mended from the front, hears of one fault after the other.
 #[test]
 fn the_first_error_is_reported() {
-    let says_no = |_| Err(Fault::new(Code::NotAuthenticated, "not yet"));
+    let says_no = |_| Err(CodedError::new(Code::NotAuthenticated, "not yet"));
     let told = |line: &str, allowed: bool| {
         let decoded = if allowed {
             decode(line.as_bytes(), OWN_ID, |_| Ok(()))
@@ -315,7 +315,7 @@ fn an_event_of_another_phase_is_refused_with_its_ref_whatever_its_content() {
             let mut asked = None;
             let error = decode(line.as_bytes(), OWN_ID, |name| {
                 asked = Some(name);
-                Err(Fault::new(Code::AlreadyAuthenticated, "no"))
+                Err(CodedError::new(Code::AlreadyAuthenticated, "no"))
             })
             .unwrap_err();
             assert_eq!(error.cause.code, Code::AlreadyAuthenticated);
