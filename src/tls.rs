@@ -37,5 +37,6 @@ pub use server::{ServerTls, ServerTlsFiles};
 #[cfg(feature = "broker")]
 pub use verify::{ClientCertificateError, ClientVerifier, refusal_code, tls_refusal};
 
-#[cfg(all(test, feature = "broker"))]
+#[cfg(test)]
+#[cfg(feature = "broker")]
 mod tests;

@@ -13,7 +13,7 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 use tidings::protocol::{
     ClientId, Code, EventName, MessageTemplate, ServerEvent, Timestamp, client_event,
-    server_event::{ServerLine, encode_into},
+    server_event::{ServerLine, encode},
 };
 
 const EVENTS: &str = include_str!("../docs/events.md");
@@ -87,15 +87,9 @@ fn assert_is_written(example: &str) {
         .expect(example)
         .to_utc()
         .into();
-    let mut written = Vec::new();
-    encode_into(&event, &line.id, timestamp, &mut written);
-    assert_eq!(
-        String::from_utf8(written)
-            .unwrap()
-            .strip_suffix('\n')
-            .unwrap(),
-        example
-    );
+    let written = encode(&event, &line.id, timestamp);
+    let written = std::str::from_utf8(written.as_ref()).unwrap();
+    assert_eq!(written.strip_suffix('\n').unwrap(), example);
 }
 
 fn assert_same_names<'a>(
@@ -154,7 +148,7 @@ fn every_client_event_is_explained_and_read_as_shown() {
         for example in &section.examples {
             match client_event::decode(example.as_bytes(), alice(), |_| Ok(())) {
                 Ok(event) => assert_eq!(event.name().as_str(), section.name, "{example}"),
-                Err(rejected) => panic!("{}: {example}", rejected.fault),
+                Err(error) => panic!("{error}: {example}"),
             }
         }
     }
@@ -176,7 +170,7 @@ fn the_session_is_made_of_lines_of_the_protocol() {
             }
             ("> ", line) => {
                 let decoded = client_event::decode(line.as_bytes(), alice(), |_| Ok(()));
-                refused = decoded.err().map(|rejected| rejected.fault.code.as_str());
+                refused = decoded.err().map(|rejected| rejected.cause.code.as_str());
             }
             _ => panic!("neither sent nor received: {line}"),
         }

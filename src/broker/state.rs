@@ -27,7 +27,7 @@ use crate::{
     access::{AccessRules, Permissions, TokenScope},
     identity::Identity,
     network::Network,
-    protocol::{ClientId, CloseReason, Code, Fault, Frame, Timestamp},
+    protocol::{ClientId, CloseReason, Code, CodedError, Frame, Timestamp},
     topic::TopicFilter,
 };
 
@@ -362,16 +362,16 @@ impl State {
         })
     }
 
-    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), Fault> {
+    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), CodedError> {
         let limits = &self.limits;
         let held = |count: Option<&usize>| count.copied().unwrap_or(0);
         if self.draining {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::ServerDraining,
                 "the server is shutting down",
             ))
         } else if is_reached(limits.connections, self.clients.len()) {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::ServerFull,
                 format!("the server holds its {} connections", limits.connections),
             ))
@@ -379,7 +379,7 @@ impl State {
             limits.connections_per_identity,
             held(self.by_identity.get(identity)),
         ) {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::TooManyConnections,
                 format!(
                     "this identity holds its {} connections",
@@ -390,7 +390,7 @@ impl State {
             limits.connections_per_address,
             held(self.by_network.get(&network)),
         ) {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::TooManyConnectionsFromAddress,
                 format!(
                     "this address holds its {} connections",
@@ -487,7 +487,7 @@ impl State {
         }
         let limit = limits.subscriptions_per_client;
         if is_reached(limit, client.subscriptions.len()) {
-            return Err(RequestError::Fault(Fault::new(
+            return Err(RequestError::Fault(CodedError::new(
                 Code::TooManySubscriptions,
                 format!("this client holds its {limit} subscriptions"),
             )));
@@ -513,7 +513,7 @@ impl State {
     ) -> Result<(), RequestError> {
         let client = session(&mut self.clients, client_id)?;
         if !client.subscriptions.remove(filter) {
-            return Err(RequestError::Fault(Fault::new(
+            return Err(RequestError::Fault(CodedError::new(
                 Code::NotSubscribed,
                 "this client has no subscription with exactly this filter",
             )));
@@ -585,7 +585,7 @@ struct Session<'a> {
 fn session(
     clients: &mut HashMap<ClientId, Client>,
     client_id: ClientId,
-) -> Result<Session<'_>, Fault> {
+) -> Result<Session<'_>, CodedError> {
     clients
         .get_mut(&client_id)
         .and_then(|client| {
@@ -596,7 +596,7 @@ fn session(
                 subscriptions: &mut client.authenticated.as_mut()?.subscriptions,
             })
         })
-        .ok_or_else(|| Fault::new(Code::InternalError, "the server has lost this client"))
+        .ok_or_else(|| CodedError::new(Code::InternalError, "the server has lost this client"))
 }
 
 /// Whether so many are as many as there may be.

@@ -138,12 +138,12 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::server_event::Refused;
+    use crate::protocol::server_event::ErrorBody;
 
     #[test]
     fn a_missing_token_is_told_with_where_to_put_it() {
         let hint_for = |code| {
-            let fault = Refused::new(code, "a sentence").into();
+            let fault = ErrorBody::new(code, "a sentence").into();
             hint(&client::Error::Refused(fault))
         };
         let told = hint_for(Code::TokenMissing);

@@ -12,7 +12,7 @@ use super::{Error, Me, Options};
 use crate::protocol::{
     ClientEvent, LineSplitter, ServerEvent,
     client_event::{RequestAuthentication, encode},
-    json_fault,
+    describe_json_error,
     server_event::{ConnectionAccepted, ConnectionLimits, ServerLine},
 };
 
@@ -69,7 +69,7 @@ impl Lines {
 
 /// Whatever says it is the server may say anything: the fault quotes none of it.
 fn parse(line: &[u8]) -> Result<ServerLine<'_>, Error> {
-    ServerLine::parse(line).map_err(|error| Error::Protocol(json_fault(&error)))
+    ServerLine::parse(line).map_err(|error| Error::Protocol(describe_json_error(&error)))
 }
 
 /// TCP, TLS, the greeting and authentication.
@@ -145,7 +145,7 @@ async fn first_event<T>(
                 Some(event) if found.is_none() => found = wanted(event)?,
                 // A farewell can come in one go with it; all else, nobody has asked for yet.
                 Some(ServerEvent::ConnectionClosing(refused)) => {
-                    return Err(Error::Closed(refused.into()));
+                    return Err(Error::Closed(refused.error.into()));
                 }
                 Some(_) | None => {}
             }
@@ -160,7 +160,7 @@ async fn first_event<T>(
 fn greeting(event: ServerEvent<'_>) -> Result<Option<ConnectionLimits>, Error> {
     match event {
         ServerEvent::ConnectionAccepted(ConnectionAccepted { limits, .. }) => Ok(Some(limits)),
-        ServerEvent::ConnectionRefused(refused) => Err(Error::Refused(refused.into())),
+        ServerEvent::ConnectionRefused(refused) => Err(Error::Refused(refused.error.into())),
         _ => Ok(None),
     }
 }
@@ -171,9 +171,9 @@ fn authenticated(event: ServerEvent<'_>) -> Result<Option<Me>, Error> {
             client_id: accepted.client_id,
             identity: accepted.identity.into_owned(),
         })),
-        ServerEvent::AuthenticationRefused(refused) => Err(Error::Refused(refused.into())),
-        ServerEvent::Error(error) => Err(Error::Rejected(error.into())),
-        ServerEvent::ConnectionClosing(refused) => Err(Error::Closed(refused.into())),
+        ServerEvent::AuthenticationRefused(refused) => Err(Error::Refused(refused.error.into())),
+        ServerEvent::Error(error) => Err(Error::Rejected(error.error.into())),
+        ServerEvent::ConnectionClosing(refused) => Err(Error::Closed(refused.error.into())),
         _ => Ok(None),
     }
 }

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     protocol::{
-        ClientEvent, ServerEvent,
-        client_event::{Bare, Publish, Subscribe, check_line, encode},
+        ClientEvent, OnlyRef, ServerEvent,
+        client_event::{Publish, Subscribe, check_line, encode},
         server_event::{self, ServerLine},
     },
     topic::{Topic, TopicFilter},
@@ -136,7 +136,7 @@ impl Dialogue {
             }
             Request::ListClients { reply } => {
                 let reference = Some(self.expect(Waiting::ListClients(reply)));
-                self.say(&ClientEvent::ListClients(Bare { reference }));
+                self.say(&ClientEvent::ListClients(OnlyRef { reference }));
             }
             Request::Close { reply } => {
                 self.leave();
@@ -149,7 +149,7 @@ impl Dialogue {
     pub(super) fn leave(&mut self) {
         if !self.is_leaving() {
             self.leaving = Some(Vec::new());
-            self.say(&ClientEvent::Disconnecting(Bare::default()));
+            self.say(&ClientEvent::Disconnecting(OnlyRef::default()));
         }
     }
 
@@ -199,7 +199,7 @@ impl Dialogue {
             }
             // A server that does not read what is there already needs no more of it.
             Some(ServerEvent::Ping(_)) if !self.has_room() => {}
-            Some(ServerEvent::Ping(_)) => self.say(&ClientEvent::Pong(Bare::default())),
+            Some(ServerEvent::Ping(_)) => self.say(&ClientEvent::Pong(OnlyRef::default())),
             Some(ServerEvent::Published(published)) => {
                 if let Some(Waiting::Publish(reply)) = self.answered(&published.reference) {
                     let receivers = published.receivers;
@@ -211,7 +211,7 @@ impl Dialogue {
             Some(ServerEvent::Clients(clients)) => self.clients(clients),
             Some(ServerEvent::Error(error)) => self.refused(error),
             Some(ServerEvent::ConnectionClosing(closing)) => {
-                return Err(Error::Closed(closing.into()));
+                return Err(Error::Closed(closing.error.into()));
             }
             // Presence, which this client does not ask for; answers to what it does not say; and
             // what a newer server may add.
@@ -346,7 +346,7 @@ impl Dialogue {
             .reference
             .clone()
             .and_then(|reference| self.answered(&reference));
-        let fault = ServerFault::from(error);
+        let fault = ServerFault::from(error.error);
         let rejected = Error::Rejected(fault.clone());
         match waiting {
             Some(Waiting::Publish(reply)) => drop(reply.send(Err(rejected))),

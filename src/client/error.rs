@@ -5,8 +5,8 @@ use rustls::{CertificateError, pki_types::UnixTime};
 
 use crate::{
     protocol::{
-        Code, Fault,
-        server_event::{ErrorContent, Refused, SubscriptionClosed},
+        Code, CodedError,
+        server_event::{ErrorBody, SubscriptionClosed},
     },
     text::{day_and_time, escaped, harmless},
     tls::certificate_fault,
@@ -228,33 +228,19 @@ pub struct ServerFault {
     pub retryable: bool,
 }
 
-impl From<Refused<'_>> for ServerFault {
-    fn from(refused: Refused<'_>) -> Self {
-        Self {
-            code: refused.code.into_owned(),
-            reason: refused.reason.into_owned(),
-            retryable: refused.retryable,
-        }
-    }
-}
-
-impl From<Fault> for ServerFault {
-    fn from(fault: Fault) -> Self {
-        Self {
-            code: fault.code.as_str().to_owned(),
-            reason: fault.reason.into_owned(),
-            retryable: fault.code.retryable(),
-        }
-    }
-}
-
-impl From<ErrorContent<'_>> for ServerFault {
-    fn from(error: ErrorContent<'_>) -> Self {
+impl From<ErrorBody<'_>> for ServerFault {
+    fn from(error: ErrorBody<'_>) -> Self {
         Self {
             code: error.code.into_owned(),
             reason: error.reason.into_owned(),
             retryable: error.retryable,
         }
+    }
+}
+
+impl From<CodedError> for ServerFault {
+    fn from(fault: CodedError) -> Self {
+        ErrorBody::from(fault).into()
     }
 }
 
@@ -310,7 +296,7 @@ mod tests {
             Code::TokenExpired,
             Code::TokenIdentityMismatch,
         ] {
-            let refused = || Refused::new(code, "a sentence").into();
+            let refused = || ErrorBody::new(code, "a sentence").into();
             assert!(!Error::Refused(refused()).is_retryable(), "{code}");
             assert!(!Error::Closed(refused()).is_retryable(), "{code}");
         }

@@ -353,5 +353,6 @@ fn could_be_edge(line: &[u8]) -> bool {
     })
 }
 
-#[cfg(all(test, feature = "broker"))]
+#[cfg(test)]
+#[cfg(feature = "broker")]
 mod tests;

@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::TokenFileError;
-use crate::{files::sha256, protocol::json_fault, text::hex};
+use crate::{files::sha256, protocol::describe_json_error, text::hex};
 
 /// Keys of one file: a token that names none is tried with each.
 const KEYS_MAX: usize = 64;
@@ -59,7 +59,10 @@ pub(super) fn parse(path: &Path, contents: &[u8]) -> Result<Vec<VerifyingKey>, T
     }
     let set: JwkSet = serde_json::from_slice(contents).map_err(|error| {
         let reason = if error.is_data() {
-            format!("not a JSON Web Key Set: {}; {FORM}", json_fault(&error))
+            format!(
+                "not a JSON Web Key Set: {}; {FORM}",
+                describe_json_error(&error)
+            )
         } else if error.is_eof() {
             format!("the JSON in it is cut off: {FORM}")
         } else {

@@ -19,8 +19,8 @@ use super::{subscriptions::Holding, *};
 use crate::{
     broker::{Interrupt, OutboxLimits},
     protocol::{
-        Frame, ServerEvent, ServerId,
-        server_event::{ClientEntry, Reference, ServerLine, encode},
+        Frame, OnlyRef, ServerEvent, ServerId,
+        server_event::{ClientEntry, ServerLine, encode},
     },
     topic::Topic,
 };
@@ -69,7 +69,7 @@ fn filter(text: &str) -> TopicFilter {
 
 /// An answer that the registry is given to pass on: any line that can be told from others.
 fn answer(text: &str) -> Frame {
-    let pong = ServerEvent::Pong(Reference {
+    let pong = ServerEvent::Pong(OnlyRef {
         reference: Some(text.into()),
     });
     encode(&pong, &ServerId::fresh(), at(0))
@@ -1178,7 +1178,7 @@ fn an_identity_and_all_hold_as_many_subscriptions_as_they_may() {
     let mut refused = |client: &Admitted, text| {
         let refusal = world.subscribe(client.client_id, text).err()?;
         assert_eq!(refusal.code(), Code::TooManySubscriptions);
-        Some(Fault::from(refusal).reason.into_owned())
+        Some(CodedError::from(refusal).reason.into_owned())
     };
     assert_eq!(refused(&first, "a"), None);
     assert_eq!(refused(&second, "a"), None);
