@@ -6,7 +6,6 @@
 # Called by machine.rs, which has `unshare` make the namespaces:
 #   machine.sh SCRATCH SOURCES BINARY
 set -euo pipefail
-exec 2>&1
 scratch=$1 sources=$2 binary=$3
 here=$(dirname "$0")
 
@@ -40,6 +39,7 @@ mount --bind "$scratch/hosts" "$root/etc/hosts"
 mkfifo "$scratch/upper/silence"
 
 cd "$root"
+echo '@up'
 exec env --ignore-environment \
   PATH=/opt/tidings/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
   HOME=/root LANG=C.UTF-8 SOURCES=/usr/src/tidings \

@@ -8,7 +8,14 @@ units=/etc/systemd/system
 # A setting of a unit, its last line joined with those that continue it.
 value() { sed -n -e ':more; /\\$/ { N; s/\\\n *//; b more }' -e "s/^$2=//p" "$units/$1" | tail -n 1; }
 
-check() { systemd-analyze --man=no --recursive-errors=no verify "$@"; }
+# A setting that systemd does not know is a warning only.
+check() {
+  local said
+  if ! said=$(systemd-analyze --man=no --recursive-errors=no verify "$@" 2>&1) || [[ -n $said ]]; then
+    echo "$said"
+    return 1
+  fi
+}
 
 # A command of a unit, by the shell: our units use nothing that it reads otherwise.
 run() {
