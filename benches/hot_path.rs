@@ -19,14 +19,12 @@ use std::{
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::RawValue;
 use tidings::{
-    broker::{Limits, Outbox, OutboxLimits, Peer, Registry, RoutingTable, Session},
+    access::{AccessRules, Permissions},
+    broker::{ClientHandle, Limits, Outbox, OutboxLimits, Registry, RoutingTable, Session},
+    identity::Identity,
     protocol::{
         ClientEvent, ClientId, Frame, MessageTemplate, ServerId, Timestamp,
         client_event::{Publish, Subscribe, decode},
-    },
-    security::{
-        Identity,
-        access::{AccessRules, Permissions},
     },
     topic::{Topic, TopicFilter},
 };
@@ -57,8 +55,11 @@ fn outbox() -> Arc<Outbox> {
 }
 
 /// One who may do everything.
-fn peer() -> Arc<Peer> {
-    Arc::new(Peer::new(outbox(), permissions(&AccessRules::open())))
+fn peer() -> Arc<ClientHandle> {
+    Arc::new(ClientHandle::new(
+        outbox(),
+        permissions(&AccessRules::open()),
+    ))
 }
 
 /// Of one sensor by these rules.
@@ -204,7 +205,7 @@ fn access(c: &mut Criterion) {
         });
         let mut table = RoutingTable::default();
         for _ in 0..100 {
-            let peer = Peer::new(outbox(), Arc::clone(&permissions));
+            let peer = ClientHandle::new(outbox(), Arc::clone(&permissions));
             table.insert(&filter, ClientId::fresh(), Arc::new(peer));
         }
         assert_eq!(table.route(&topic).len(), 100);

@@ -15,14 +15,22 @@ use std::{
 
 const FLOORS: &[(&str, u8)] = &[
     ("clock", 0),
+    ("text", 0),
     ("protocol", 1),
     ("topic", 1),
-    ("security", 2),
-    ("client", 2),
-    ("broker", 3),
-    ("server", 4),
-    ("config", 5),
-    ("cli", 6),
+    ("files", 1),
+    ("network", 1),
+    ("identity", 1),
+    ("tls", 2),
+    ("access", 2),
+    ("tokens", 2),
+    ("pki", 2),
+    ("policy", 3),
+    ("client", 3),
+    ("broker", 4),
+    ("server", 5),
+    ("config", 6),
+    ("cli", 7),
 ];
 
 fn floor(room: &str) -> Option<u8> {
@@ -290,7 +298,7 @@ fn the_detector_detects() {
         assert!(fault("broker/registry.rs", text), "{text}");
     }
     for text in [
-        "use crate::{protocol::{self, server_event}, topic::Topic, security::Identity};",
+        "use crate::{protocol::{self, server_event}, topic::Topic, identity::Identity};",
         "use crate::broker::State;",
         "use super::{Outbox, server::X};",
         "pub(crate) fn server() {}",
@@ -307,18 +315,15 @@ fn the_detector_detects() {
         let found = faults("broker/registry.rs", text);
         assert!(found.is_empty(), "{text}: {found:?}");
     }
-    assert!(!fault("broker/mod.rs", "use crate::security::X;"));
-    assert!(fault("broker/mod.rs", "use super::server::X;"));
+    assert!(!fault("broker.rs", "use crate::tls::X;"));
+    assert!(fault("broker.rs", "use super::server::X;"));
     assert!(fault(
-        "security/issue/authority.rs",
+        "tls/crl/list.rs",
         "use super::super::super::broker::X;"
     ));
-    assert!(!fault(
-        "security/issue/authority.rs",
-        "use super::super::broker::X;"
-    ));
+    assert!(!fault("tls/crl/list.rs", "use super::super::broker::X;"));
     assert!(
-        fault("attic/mod.rs", "use crate::protocol::X;"),
+        fault("attic.rs", "use crate::protocol::X;"),
         "a room without a floor"
     );
     assert!(

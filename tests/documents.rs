@@ -8,14 +8,14 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fs,
+    fs, iter,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use clap::CommandFactory;
 use regex_syntax::hir::{Class, HirKind};
-use tidings::{cli::Cli, security::Identity};
+use tidings::{cli::Cli, identity::Identity};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -211,11 +211,17 @@ fn anchors(document: &str) -> BTreeSet<String> {
             .filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     };
-    prose(document)
-        .filter(|line| line.starts_with('#'))
-        .filter_map(heading)
-        .map(slug)
-        .collect()
+    let mut places = BTreeSet::new();
+    let headings = prose(document).filter(|line| line.starts_with('#'));
+    for place in headings.filter_map(heading).map(slug) {
+        // Of headings that are the same, the second has `-1` added, the third `-2`.
+        let numbered = (1..).map(|number| format!("{place}-{number}"));
+        let free = iter::once(place.clone())
+            .chain(numbered)
+            .find(|place| !places.contains(place));
+        places.extend(free);
+    }
+    places
 }
 
 /// What is wrong with one link that stands in the document at `path`.
@@ -276,9 +282,8 @@ fn the_reader_of_the_documents_sees_what_is_wrong() {
         ["a row"]
     );
 
-    let document =
-        "# A `b` c, d\n[x](#a-b-c-d) [y](#nowhere)\n```\n[z](none.md)\n```\n[w]: none.md\n";
-    assert_eq!(links(document), ["#a-b-c-d", "#nowhere", "none.md"]);
+    let document = "# A `b` c, d\n# A b c d\n[x](#a-b-c-d-1) [y](#a-b-c-d-2)\n```\n[z](none.md)\n```\n[w]: none.md\n";
+    assert_eq!(links(document), ["#a-b-c-d-1", "#a-b-c-d-2", "none.md"]);
     let path = root().join("docs/sample.md");
     let faults: Vec<_> = links(document)
         .into_iter()

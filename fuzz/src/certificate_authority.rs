@@ -18,12 +18,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tempfile::TempDir;
-use tidings::security::{
-    Credentials, Policy, PolicyFiles, ServerTls, ServerTlsFiles, TlsVersion,
-    issue::{
-        Authority, CertificateFolder, CertificateRequest, RevocationList, ServerNames, Validity,
-    },
-};
+use tidings::{tls::{Credentials, ServerTls, ServerTlsFiles, TlsVersion}, policy::{Policy, PolicyFiles}, pki::{Authority, CertificateFolder, CertificateRequest, RevocationList, ServerNames, Validity}};
 
 use crate::oracle::check_message;
 

@@ -3,10 +3,7 @@
 use std::fs;
 
 use pem::Pem;
-use tidings::security::{
-    inspect::ListSummary,
-    issue::{Revocation, RevocationList, RevocationReason, Serial},
-};
+use tidings::pki::{inspect::ListSummary, Revocation, RevocationList, RevocationReason, Serial};
 
 use crate::{
     certificate_authority::{
@@ -47,11 +44,11 @@ pub fn run(mut input: &[u8]) {
         }
         let chain = world.chain("alice");
         for moment in [now().into(), valid().not_after.into()] {
-            if let Err(refusal) = tls.clients.judge(&chain, moment) {
+            if let Err(refusal) = tls.clients.verify(&chain, moment) {
                 check_message(&refusal);
             }
-            let judged_again = tls.clients.judge_again(&world.tls.clients, &chain, moment);
-            if tls.clients.judge(&chain, moment).is_ok() {
+            let judged_again = tls.clients.reverify(&world.tls.clients, &chain, moment);
+            if tls.clients.verify(&chain, moment).is_ok() {
                 assert_eq!(judged_again, Ok(()));
             }
         }
@@ -87,7 +84,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         reason,
         invalid_since: Some(now()),
     };
-    let shown = tidings::security::inspect::CertificateSummary::read(
+    let shown = tidings::pki::inspect::CertificateSummary::read(
         &world.certificates.certificate("alice"),
     )
     .expect("a certificate");

@@ -15,7 +15,7 @@ use rustls::{
     sign::{CertifiedKey, SigningKey},
     version::{TLS12, TLS13},
 };
-use tidings::security::{refusal_code, tls_refusal};
+use tidings::tls::{refusal_code, tls_refusal};
 
 use crate::{
     certificate_authority::world,
@@ -139,7 +139,7 @@ impl Server {
             return;
         };
         let chain = connection.peer_certificates().unwrap_or_default();
-        assert_eq!(world().tls.clients.judge(chain, SystemTime::now()), Ok(()));
+        assert_eq!(world().tls.clients.verify(chain, SystemTime::now()), Ok(()));
     }
 }
 

@@ -9,10 +9,7 @@ use aws_lc_rs::{
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::sign, jwk::Jwk};
 use serde_json::{Value, json};
-use tidings::security::{
-    Identity,
-    tokens::{Proof, SignedTokenKeys, TokenFault, TokenPolicy},
-};
+use tidings::{identity::Identity, tokens::{VerifiedToken, SignedTokenKeys, TokenError, TokenPolicy}};
 
 use crate::{
     certificate_authority::ed25519_pkcs8,
@@ -65,13 +62,13 @@ fn parse(set: &[u8]) -> Result<SignedTokenKeys, String> {
         .map_err(|fault| fault.to_string())
 }
 
-fn prove(policy: &TokenPolicy, token: &str) -> Result<Proof, TokenFault> {
+fn verify(policy: &TokenPolicy, token: &str) -> Result<VerifiedToken, TokenError> {
     let alice = Identity::parse("alice").expect("a name");
     let now: DateTime<Utc> = DateTime::from_timestamp(NOW, 0).expect("a date");
-    let proof = policy.prove(Some(token), &alice, now)?.expect("a token is wanted");
+    let proof = policy.verify(Some(token), &alice, now)?.expect("a token is wanted");
     assert!(proof.expires().is_some_and(|end| end > now));
     check_bounded_message(&proof.token_id());
-    assert!(policy.prove_again(&proof, &alice, now).is_ok());
+    assert!(policy.reverify(&proof, &alice, now).is_ok());
     Ok(proof)
 }
 
@@ -87,7 +84,7 @@ fn check_key_set(set: &[u8]) {
     let (_, key) = &ISSUERS.keys[0];
     let (header, claims) = (json!({ "alg": "EdDSA" }), good_claims());
     let token = signed(&header.to_string(), &claims.to_string(), Algorithm::EdDSA, key);
-    if prove(&policy, &token).is_ok() {
+    if verify(&policy, &token).is_ok() {
         let x = ISSUERS.set["keys"][0]["x"].as_str().expect("a public key");
         let text = String::from_utf8_lossy(set);
         assert!(text.contains(x) || text.contains('\\'), "a key that is not in the set");
@@ -98,7 +95,7 @@ fn check_token(token: &[u8]) {
     let Ok(token) = std::str::from_utf8(token) else {
         return;
     };
-    if let Err(fault) = prove(&ISSUERS.policy, token) {
+    if let Err(fault) = verify(&ISSUERS.policy, token) {
         check_bounded_message(&fault.reason);
     } else {
         // All but the signature is to be found in the token.
@@ -118,7 +115,7 @@ fn check_claims(input: &[u8]) {
     };
     let (header, claims) = text.split_once('\n').unwrap_or(("{\"alg\":\"EdDSA\"}", text));
     for (algorithm, key) in &ISSUERS.keys {
-        match prove(&ISSUERS.policy, &signed(header, claims, *algorithm, key)) {
+        match verify(&ISSUERS.policy, &signed(header, claims, *algorithm, key)) {
             Ok(_) => check_accepted(header, claims, *algorithm),
             Err(fault) => {
                 check_bounded_message(&fault.reason);
@@ -207,7 +204,7 @@ mod tests {
         for (algorithm, key) in &ISSUERS.keys {
             let header = format!(r#"{{"alg":"{algorithm:?}"}}"#);
             let token = signed(&header, &good_claims().to_string(), *algorithm, key);
-            assert!(prove(&ISSUERS.policy, &token).is_ok());
+            assert!(verify(&ISSUERS.policy, &token).is_ok());
         }
     }
 }

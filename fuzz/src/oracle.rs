@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use tidings::security::Identity;
+use tidings::identity::Identity;
 
 /// Bytes of an error of which part may come from outside.
 const MESSAGE_BYTES_MAX: usize = 4096;

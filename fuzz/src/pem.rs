@@ -2,10 +2,7 @@
 
 use std::fs;
 
-use tidings::security::{
-    inspect::{CertificateSummary, ListSummary},
-    issue::Authority,
-};
+use tidings::pki::{inspect::{CertificateSummary, ListSummary}, Authority};
 
 use crate::{
     certificate_authority::{contents_of, read_tls, request, world},

@@ -2,14 +2,7 @@
 
 use std::path::Path;
 
-use tidings::{
-    protocol::ClientId,
-    security::{
-        Identity,
-        access::{AccessRules, Action},
-    },
-    topic::{Topic, TopicFilter},
-};
+use tidings::{protocol::ClientId, identity::Identity, access::{AccessRules, Action}, topic::{Topic, TopicFilter}};
 
 use crate::oracle::check_message;
 

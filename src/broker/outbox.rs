@@ -43,7 +43,7 @@ pub enum Interrupt {
     /// The outbox closed; nothing more goes in or out, save what was taken before.
     Closed(CloseReason),
     /// What lets the client be here has changed: it is to be judged again.
-    Summoned,
+    Recheck,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ struct Inner {
     /// When the socket last took something while the outbox was over its soft limit.
     last_progress: Option<Instant>,
     closed: Option<CloseReason>,
-    summoned: bool,
+    recheck_requested: bool,
     waker: Option<Waker>,
     /// Whether `waker` waits for frames too, and not for an interrupt alone.
     waits_for_frames: bool,
@@ -144,9 +144,9 @@ impl Outbox {
     }
 
     /// Has the client's own task look again at what lets the client be here.
-    pub fn summon(&self) {
+    pub fn request_recheck(&self) {
         let mut inner = self.lock();
-        inner.summoned = true;
+        inner.recheck_requested = true;
         inner.wake_after();
     }
 
@@ -156,7 +156,7 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// [`Interrupt::Summoned`] once after a summons, and [`Interrupt::Closed`] when it is closed and
+    /// [`Interrupt::Recheck`] once after a summons, and [`Interrupt::Closed`] when it is closed and
     /// nothing is left in it.
     pub fn poll_take(
         &self,
@@ -164,8 +164,8 @@ impl Outbox {
         frames: &mut impl Extend<Frame>,
     ) -> Poll<Result<(), Interrupt>> {
         let mut inner = self.lock();
-        if mem::take(&mut inner.summoned) {
-            return Poll::Ready(Err(Interrupt::Summoned));
+        if mem::take(&mut inner.recheck_requested) {
+            return Poll::Ready(Err(Interrupt::Recheck));
         }
         if !inner.queue.is_empty() {
             let queue = mem::take(&mut inner.queue);
@@ -186,8 +186,8 @@ impl Outbox {
     /// Waits for an interrupt, while the client's task has enough to write.
     pub fn poll_interrupt(&self, cx: &mut Context<'_>) -> Poll<Interrupt> {
         let mut inner = self.lock();
-        if mem::take(&mut inner.summoned) {
-            return Poll::Ready(Interrupt::Summoned);
+        if mem::take(&mut inner.recheck_requested) {
+            return Poll::Ready(Interrupt::Recheck);
         }
         if let Some(reason) = inner.closed {
             return Poll::Ready(Interrupt::Closed(reason));
@@ -412,16 +412,16 @@ mod tests {
         let outbox = Outbox::new(LIMITS);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(outbox.push(frame(10)));
-        outbox.summon();
-        outbox.summon();
-        assert_eq!(take(&outbox), Poll::Ready(Err(Interrupt::Summoned)));
+        outbox.request_recheck();
+        outbox.request_recheck();
+        assert_eq!(take(&outbox), Poll::Ready(Err(Interrupt::Recheck)));
         assert_eq!(take(&outbox), Poll::Ready(Ok(10)));
         assert!(outbox.poll_interrupt(&mut cx).is_pending());
-        outbox.summon();
+        outbox.request_recheck();
         outbox.close(CloseReason::CertificateRevoked);
         assert_eq!(
             outbox.poll_interrupt(&mut cx),
-            Poll::Ready(Interrupt::Summoned)
+            Poll::Ready(Interrupt::Recheck)
         );
         assert_eq!(
             outbox.poll_interrupt(&mut cx),

@@ -66,7 +66,7 @@ impl Outgoing {
     }
 
     /// Does what was to be told, in order.
-    pub(super) fn carry_out(self, server_id: ServerId, now: Timestamp) {
+    pub(super) fn deliver(self, server_id: ServerId, now: Timestamp) {
         let presence = PresenceLines::encode(&self.presence, server_id, now);
         for (outbox, told) in self.entries {
             let line = match told {
@@ -82,7 +82,7 @@ impl Outgoing {
                     continue;
                 }
                 Told::Recheck => {
-                    outbox.summon();
+                    outbox.request_recheck();
                     continue;
                 }
             };

@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use super::Outbox;
 use crate::{
+    identity::Identity,
     protocol::{
         ClientId, CloseReason, Frame, ServerEvent, ServerId, Timestamp,
         server_event::{
             ClientAuthenticated, ClientDisconnected, ClientEntry, Clients, encode, encode_into,
         },
     },
-    security::Identity,
 };
 
 /// Everyone authenticated, oldest first. A clone shares all.

@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 
-use super::routes::{RoutingTable, Subscriber};
+use super::routes::{Recipient, RoutingTable};
 use crate::{
+    identity::Identity,
     protocol::{ClientId, MessageTemplate},
-    security::Identity,
     topic::Topic,
 };
 
@@ -20,7 +20,7 @@ const TURNED_AWAY_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct Route {
     generation: u64,
-    pub(super) receivers: Vec<Subscriber>,
+    pub(super) receivers: Vec<Recipient>,
     pub(super) template: MessageTemplate,
     /// Bytes of the last frame that took it: the best guess for the next.
     pub(super) last_frame_len: usize,
@@ -64,7 +64,7 @@ impl Route {
         size_of::<(Topic<'_>, Self)>()
             + topic.as_str().len()
             + self.template.line_len(0)
-            + size_of::<Subscriber>() * self.receivers.capacity()
+            + size_of::<Recipient>() * self.receivers.capacity()
     }
 }
 

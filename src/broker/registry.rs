@@ -4,16 +4,14 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Departure, Judged, Limits, Outbox, Peer, Refusal, Session,
+    ClientHandle, DisconnectGuard, Limits, Outbox, Reevaluated, RequestError, Session,
     routes::RoutingTable,
     state::{Admitted, Candidate, Command, State},
 };
 use crate::{
+    access::{AccessRules, TokenScope},
+    identity::Identity,
     protocol::{ClientId, Code, Fault, Frame, ServerId, Timestamp},
-    security::{
-        Identity,
-        access::{AccessRules, Narrowing},
-    },
     topic::TopicFilter,
 };
 
@@ -74,7 +72,7 @@ impl Registry {
         identity: Identity,
         address: SocketAddr,
         outbox: Arc<Outbox>,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<Admission, RequestError> {
         // The place for its departure comes first: from here on it can always be reported.
         let permit = self.commands.clone().reserve_owned().await;
         let candidate = Candidate {
@@ -88,27 +86,28 @@ impl Registry {
             .await??;
         let Admitted {
             client_id,
-            peer,
-            departure,
+            handle,
+            guard,
         } = admitted;
         Ok(Admission {
             registry: self.clone(),
             client_id,
             identity,
-            peer,
-            departure,
+            handle,
+            guard,
         })
     }
 
     /// Judges everyone by `access` from now on, those who are here included: whom no rule admits is
-    /// closed, what is no longer allowed is withdrawn, and everyone's own task is summoned to look
-    /// at the rest. In force when this returns.
+    /// closed, what is no longer allowed is withdrawn, and each client's own task is asked to check
+    /// the rest again. In force when this returns.
     ///
     /// # Errors
     ///
     /// When the actor has ended.
-    pub async fn judge(&self, access: Arc<AccessRules>) -> Result<Judged, RegistryGone> {
-        self.ask(|reply| Command::Judge { access, reply }).await
+    pub async fn reevaluate(&self, access: Arc<AccessRules>) -> Result<Reevaluated, RegistryGone> {
+        self.ask(|reply| Command::Reevaluate { access, reply })
+            .await
     }
 
     /// Lets nobody in from now on, and ends every connection with `server_shutting_down`.
@@ -139,7 +138,7 @@ impl Registry {
         client_id: ClientId,
         filter: TopicFilter,
         answer: Frame,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RequestError> {
         self.ask(|reply| Command::Subscribe {
             client_id,
             filter,
@@ -155,7 +154,7 @@ impl Registry {
         client_id: ClientId,
         filter: TopicFilter,
         answer: Frame,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RequestError> {
         self.ask(|reply| Command::Unsubscribe {
             client_id,
             filter,
@@ -206,13 +205,13 @@ async fn run(
     while queue.recv_many(&mut commands, BATCH_LEN_MAX).await > 0 {
         let now = Timestamp::now();
         let effects = state.apply(commands.drain(..), now);
-        for (peer, permissions) in effects.permissions {
-            peer.set_permissions(permissions);
+        for (handle, permissions) in effects.permissions {
+            handle.set_permissions(permissions);
         }
         if let Some(table) = effects.routes {
             routes.store(table);
         }
-        effects.outgoing.carry_out(server_id, now);
+        effects.outgoing.deliver(server_id, now);
         for reply in effects.replies {
             reply.send();
         }
@@ -225,8 +224,8 @@ pub struct Admission {
     registry: Registry,
     client_id: ClientId,
     identity: Identity,
-    peer: Arc<Peer>,
-    departure: Departure,
+    handle: Arc<ClientHandle>,
+    guard: DisconnectGuard,
 }
 
 impl Admission {
@@ -237,7 +236,7 @@ impl Admission {
     }
 
     /// Makes it a session, which others hear of. `presence`: whether it wants to hear of others.
-    /// `narrowing`: what its token leaves it of what the rules give it. `welcome` is queued for it
+    /// `scope`: what its token leaves it of what the rules give it. `welcome` is queued for it
     /// before anything about them.
     ///
     /// # Errors
@@ -246,30 +245,30 @@ impl Admission {
     pub async fn authenticate(
         self,
         presence: bool,
-        narrowing: Option<Arc<Narrowing>>,
+        scope: Option<Arc<TokenScope>>,
         welcome: Frame,
     ) -> Result<Session, RegistryGone> {
         let Self {
             registry,
             client_id,
             identity,
-            peer,
-            departure,
+            handle,
+            guard,
         } = self;
         registry
             .ask(|reply| Command::Authenticate {
                 client_id,
                 presence,
-                narrowing,
+                scope,
                 welcome,
                 reply,
             })
             .await?;
-        Ok(Session::new(registry, client_id, identity, peer, departure))
+        Ok(Session::new(registry, client_id, identity, handle, guard))
     }
 
     /// Reports the departure, with its reason.
     pub fn depart(self, reason: crate::protocol::CloseReason) {
-        self.departure.report(reason);
+        self.guard.report(reason);
     }
 }

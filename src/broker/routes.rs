@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Outbox, Peer, peer::Gate};
+use super::{ClientHandle, Outbox, client_handle::Gate};
 use crate::{
     protocol::ClientId,
     topic::{FilterTree, Subscribers, Topic, TopicFilter},
@@ -13,21 +13,21 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct RoutingTable {
     generation: u64,
-    filters: FilterTree<ClientId, Arc<Peer>>,
+    filters: FilterTree<ClientId, Arc<ClientHandle>>,
 }
 
 /// Those of them who may have a message on `topic`.
 fn let_through<'a>(
     topic: &Topic<'_>,
-    found: impl Iterator<Item = (&'a ClientId, &'a Arc<Peer>)>,
-) -> Vec<Subscriber> {
+    found: impl Iterator<Item = (&'a ClientId, &'a Arc<ClientHandle>)>,
+) -> Vec<Recipient> {
     let mut gate = Gate::new(topic);
     let (_, found_max) = found.size_hint();
     let mut receivers = Vec::with_capacity(found_max.unwrap_or_default());
-    let let_through = found.filter(|(_, peer)| gate.lets_through(peer));
-    receivers.extend(let_through.map(|(client_id, peer)| Subscriber {
+    let let_through = found.filter(|(_, handle)| gate.lets_through(handle));
+    receivers.extend(let_through.map(|(client_id, handle)| Recipient {
         client_id: *client_id,
-        outbox: Arc::clone(peer.outbox()),
+        outbox: Arc::clone(handle.outbox()),
     }));
     receivers.shrink_to_fit();
     receivers
@@ -41,7 +41,7 @@ thread_local! {
 
 /// One who receives.
 #[derive(Clone, Debug)]
-pub struct Subscriber {
+pub struct Recipient {
     /// Which client.
     pub client_id: ClientId,
     /// Where its messages go.
@@ -50,8 +50,8 @@ pub struct Subscriber {
 
 impl RoutingTable {
     /// Notes a subscription.
-    pub fn insert(&mut self, filter: &TopicFilter, client_id: ClientId, peer: Arc<Peer>) {
-        self.filters.insert(filter, client_id, peer);
+    pub fn insert(&mut self, filter: &TopicFilter, client_id: ClientId, handle: Arc<ClientHandle>) {
+        self.filters.insert(filter, client_id, handle);
     }
 
     /// Forgets a subscription.
@@ -62,7 +62,7 @@ impl RoutingTable {
     /// Everyone who receives a message on `topic`, each once however many of its filters match:
     /// those who may have it of those who asked for it.
     #[must_use]
-    pub fn route(&self, topic: &Topic<'_>) -> Vec<Subscriber> {
+    pub fn route(&self, topic: &Topic<'_>) -> Vec<Recipient> {
         #[cfg(test)]
         LOOK_UPS.set(LOOK_UPS.get() + 1);
         let filters = self.filters.matching(topic);

@@ -1,17 +1,18 @@
 use std::{borrow::Cow, mem, sync::Arc};
 
 use super::{
-    Departure, Outbox, Peer, Refusal, Registry, RegistryGone,
+    ClientHandle, DisconnectGuard, Outbox, Registry, RegistryGone, RequestError,
     recent::{RecentRoutes, Route},
     routes::RoutingTable,
 };
 use crate::{
+    access::ClientLimits,
+    identity::Identity,
     protocol::{
         ClientId, CloseReason, Frame, ServerEvent, Timestamp,
         client_event::{Publish, Subscribe},
         server_event::{Published, Subscription, encode},
     },
-    security::{Identity, access::ClientLimits},
     topic::{Topic, TopicFilter},
 };
 
@@ -27,8 +28,8 @@ pub struct Session {
     registry: Registry,
     client_id: ClientId,
     identity: Identity,
-    peer: Arc<Peer>,
-    departure: Departure,
+    handle: Arc<ClientHandle>,
+    guard: DisconnectGuard,
     run: Option<Box<Run>>,
     /// Of other topics than that of the run.
     recent: RecentRoutes,
@@ -57,15 +58,15 @@ impl Session {
         registry: Registry,
         client_id: ClientId,
         identity: Identity,
-        peer: Arc<Peer>,
-        departure: Departure,
+        handle: Arc<ClientHandle>,
+        guard: DisconnectGuard,
     ) -> Self {
         Self {
             registry,
             client_id,
             identity,
-            peer,
-            departure,
+            handle,
+            guard,
             run: None,
             recent: RecentRoutes::default(),
             accepted_at: AcceptedAt::now(),
@@ -87,7 +88,7 @@ impl Session {
     /// What the access rules hold the client to, as of now.
     #[must_use]
     pub fn limits(&self) -> ClientLimits {
-        *self.peer.permissions().limits()
+        *self.handle.permissions().limits()
     }
 
     /// Takes the time for the lines that follow: one look at the clock for all that came at once.
@@ -101,7 +102,7 @@ impl Session {
     /// # Errors
     ///
     /// When the topic is not the client's to publish to.
-    pub fn publish(&mut self, event: Publish<'_>) -> Result<(), Refusal> {
+    pub fn publish(&mut self, event: Publish<'_>) -> Result<(), RequestError> {
         let Publish {
             topic,
             payload,
@@ -155,11 +156,11 @@ impl Session {
 
     /// A run to `topic`. What allows it and where it goes is remembered of this generation, or asked
     /// anew.
-    fn next_run(&mut self, topic: &Topic<'_>, table: &RoutingTable) -> Result<Run, Refusal> {
+    fn next_run(&mut self, topic: &Topic<'_>, table: &RoutingTable) -> Result<Run, RequestError> {
         let (topic, route) = match self.recent.take(topic, table.generation()) {
             Some(remembered) => remembered,
             None => {
-                self.peer.permissions().may_publish(topic)?;
+                self.handle.permissions().may_publish(topic)?;
                 let route = Route::look_up(table, topic, self.client_id, &self.identity);
                 (topic.to_owned(), route)
             }
@@ -208,7 +209,7 @@ impl Session {
     /// # Errors
     ///
     /// When the filter is not the client's to subscribe to, or it has too many.
-    pub async fn subscribe(&mut self, event: Subscribe<'_>) -> Result<(), Refusal> {
+    pub async fn subscribe(&mut self, event: Subscribe<'_>) -> Result<(), RequestError> {
         let Subscribe { topic, reference } = event;
         self.flush();
         let subscribed = ServerEvent::Subscribed(subscription(&topic, reference));
@@ -221,7 +222,7 @@ impl Session {
     /// # Errors
     ///
     /// When there is none with this very filter.
-    pub async fn unsubscribe(&mut self, event: Subscribe<'_>) -> Result<(), Refusal> {
+    pub async fn unsubscribe(&mut self, event: Subscribe<'_>) -> Result<(), RequestError> {
         let Subscribe { topic, reference } = event;
         self.flush();
         let unsubscribed = ServerEvent::Unsubscribed(subscription(&topic, reference));
@@ -253,7 +254,7 @@ impl Session {
     }
 
     fn queue(&self, event: &ServerEvent<'_>) {
-        self.peer.outbox().push(self.encode(event));
+        self.handle.outbox().push(self.encode(event));
     }
 
     fn encode(&self, event: &ServerEvent<'_>) -> Frame {
@@ -263,7 +264,7 @@ impl Session {
     /// Reports the departure, with its reason. What was accepted still goes out.
     pub fn depart(mut self, reason: CloseReason) {
         self.flush();
-        self.departure.report(reason);
+        self.guard.report(reason);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Pure: no clock, no socket, no await. Commands go in by the batch, effects come out, and the
 //! actor around it carries them out.
 
-mod judge;
+mod reevaluation;
 mod subscriptions;
 
 use std::{
@@ -14,21 +14,20 @@ use std::{
 
 use tokio::sync::{mpsc::OwnedPermit, oneshot};
 
-pub use judge::{Judged, Withdrawn};
+pub use reevaluation::{Reevaluated, Withdrawn};
 use subscriptions::Subscriptions;
 
 use super::{
-    Departure, Outbox, Peer, Refusal,
+    ClientHandle, DisconnectGuard, Outbox, RequestError,
     outgoing::{Outgoing, Told},
     presence::{ClientList, Member, PresenceChange, PresenceEvent, Roster},
     routes::RoutingTable,
 };
 use crate::{
+    access::{AccessRules, Permissions, TokenScope},
+    identity::Identity,
+    network::Network,
     protocol::{ClientId, CloseReason, Code, Fault, Frame, Timestamp},
-    security::{
-        Identity, Network,
-        access::{AccessRules, Narrowing, Permissions},
-    },
     topic::TopicFilter,
 };
 
@@ -59,13 +58,13 @@ pub struct Limits {
 pub(super) enum Command {
     Admit {
         candidate: Candidate,
-        reply: oneshot::Sender<Result<Admitted, Refusal>>,
+        reply: oneshot::Sender<Result<Admitted, RequestError>>,
     },
     Authenticate {
         client_id: ClientId,
         presence: bool,
         /// What its token leaves it of what the rules give it.
-        narrowing: Option<Arc<Narrowing>>,
+        scope: Option<Arc<TokenScope>>,
         /// What the client is told, before it is told of anyone else.
         welcome: Frame,
         reply: oneshot::Sender<()>,
@@ -75,14 +74,14 @@ pub(super) enum Command {
         filter: TopicFilter,
         /// What the client is told when it has the subscription.
         answer: Frame,
-        reply: oneshot::Sender<Result<(), Refusal>>,
+        reply: oneshot::Sender<Result<(), RequestError>>,
     },
     Unsubscribe {
         client_id: ClientId,
         filter: TopicFilter,
         /// What the client is told when it has it no longer.
         answer: Frame,
-        reply: oneshot::Sender<Result<(), Refusal>>,
+        reply: oneshot::Sender<Result<(), RequestError>>,
     },
     ListClients {
         client_id: ClientId,
@@ -94,10 +93,10 @@ pub(super) enum Command {
         client_id: ClientId,
         reason: CloseReason,
     },
-    /// Judge everyone by these rules from now on, those who are here included.
-    Judge {
+    /// Reevaluate everyone by these rules from now on, those who are here included.
+    Reevaluate {
         access: Arc<AccessRules>,
-        reply: oneshot::Sender<Judged>,
+        reply: oneshot::Sender<Reevaluated>,
     },
     /// Admit nobody more, and end every connection.
     Drain,
@@ -116,20 +115,23 @@ pub(super) struct Candidate {
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) client_id: ClientId,
-    pub(super) peer: Arc<Peer>,
-    pub(super) departure: Departure,
+    pub(super) handle: Arc<ClientHandle>,
+    pub(super) guard: DisconnectGuard,
 }
 
 /// A reply to a task that waits until what it asked for is in force.
 #[derive(Debug)]
 pub(super) enum Reply {
     Admit(
-        oneshot::Sender<Result<Admitted, Refusal>>,
-        Result<Admitted, Refusal>,
+        oneshot::Sender<Result<Admitted, RequestError>>,
+        Result<Admitted, RequestError>,
     ),
     Done(oneshot::Sender<()>),
-    Subscription(oneshot::Sender<Result<(), Refusal>>, Result<(), Refusal>),
-    Judge(oneshot::Sender<Judged>, Judged),
+    Subscription(
+        oneshot::Sender<Result<(), RequestError>>,
+        Result<(), RequestError>,
+    ),
+    Reevaluate(oneshot::Sender<Reevaluated>, Reevaluated),
 }
 
 impl Reply {
@@ -139,7 +141,7 @@ impl Reply {
             Self::Admit(reply, answer) => drop(reply.send(answer)),
             Self::Done(reply) => drop(reply.send(())),
             Self::Subscription(reply, answer) => drop(reply.send(answer)),
-            Self::Judge(reply, answer) => drop(reply.send(answer)),
+            Self::Reevaluate(reply, answer) => drop(reply.send(answer)),
         }
     }
 }
@@ -148,7 +150,7 @@ impl Reply {
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     /// Clients that may do other things from now on. In force before the table that goes with them.
-    pub(super) permissions: Vec<(Arc<Peer>, Arc<Permissions>)>,
+    pub(super) permissions: Vec<(Arc<ClientHandle>, Arc<Permissions>)>,
     /// The table to publish, when it changed.
     pub(super) routes: Option<Arc<RoutingTable>>,
     /// What clients are told.
@@ -175,7 +177,7 @@ pub(super) struct State {
 struct Client {
     identity: Identity,
     address: SocketAddr,
-    peer: Arc<Peer>,
+    handle: Arc<ClientHandle>,
     /// As its peer has them, or is about to have them.
     permissions: Arc<Permissions>,
     /// `Some` once authenticated.
@@ -185,19 +187,19 @@ struct Client {
 /// What a client holds once it is authenticated.
 struct Authenticated {
     subscriptions: HashSet<TopicFilter>,
-    narrowing: Option<Arc<Narrowing>>,
+    scope: Option<Arc<TokenScope>>,
     since: Timestamp,
     wants_presence: bool,
 }
 
 impl Client {
     fn outbox(&self) -> Arc<Outbox> {
-        Arc::clone(self.peer.outbox())
+        Arc::clone(self.handle.outbox())
     }
 
     fn permit(&mut self, permissions: Arc<Permissions>, batch: &mut Batch) {
         self.permissions = Arc::clone(&permissions);
-        let changed = (Arc::clone(&self.peer), permissions);
+        let changed = (Arc::clone(&self.handle), permissions);
         batch.effects.permissions.push(changed);
     }
 
@@ -263,13 +265,13 @@ impl State {
             Command::Authenticate {
                 client_id,
                 presence,
-                narrowing,
+                scope,
                 welcome,
                 reply,
             } => {
                 let authenticated = Authenticated {
                     subscriptions: HashSet::new(),
-                    narrowing,
+                    scope,
                     since: now,
                     wants_presence: presence,
                 };
@@ -309,7 +311,9 @@ impl State {
                 Reply::Done(reply)
             }
             Command::Depart { client_id, reason } => return self.depart(client_id, reason, batch),
-            Command::Judge { access, reply } => Reply::Judge(reply, self.judge(access, batch)),
+            Command::Reevaluate { access, reply } => {
+                Reply::Reevaluate(reply, self.reevaluate(access, batch))
+            }
             Command::Drain => return self.drain(batch),
         };
         batch.effects.replies.push(reply);
@@ -327,7 +331,7 @@ impl State {
         outgoing.tell(client.outbox(), told);
     }
 
-    fn admit(&mut self, candidate: Candidate) -> Result<Admitted, Refusal> {
+    fn admit(&mut self, candidate: Candidate) -> Result<Admitted, RequestError> {
         let Candidate {
             identity,
             address,
@@ -338,7 +342,7 @@ impl State {
         let permissions = self.access.permissions(&identity, client_id)?;
         let network = Network::from(address.ip());
         self.may_admit(&identity, network)?;
-        let peer = Arc::new(Peer::new(outbox, Arc::clone(&permissions)));
+        let handle = Arc::new(ClientHandle::new(outbox, Arc::clone(&permissions)));
         *self.by_identity.entry(identity.clone()).or_default() += 1;
         *self.by_network.entry(network).or_default() += 1;
         self.clients.insert(
@@ -346,15 +350,15 @@ impl State {
             Client {
                 identity,
                 address,
-                peer: Arc::clone(&peer),
+                handle: Arc::clone(&handle),
                 permissions,
                 authenticated: None,
             },
         );
         Ok(Admitted {
             client_id,
-            peer,
-            departure: Departure::new(client_id, permit),
+            handle,
+            guard: DisconnectGuard::new(client_id, permit),
         })
     }
 
@@ -408,9 +412,9 @@ impl State {
         let Some(client) = self.clients.get_mut(&client_id) else {
             return;
         };
-        if let Some(narrowing) = &authenticated.narrowing {
-            let narrowed = Arc::clone(&client.permissions).narrowed(narrowing);
-            client.permit(narrowed, batch);
+        if let Some(scope) = &authenticated.scope {
+            let narrowed_to = Arc::clone(&client.permissions).narrowed_to(scope);
+            client.permit(narrowed_to, batch);
         }
         client.authenticated = Some(authenticated);
         let is_shown = client.permissions.presence();
@@ -474,7 +478,7 @@ impl State {
         client_id: ClientId,
         filter: TopicFilter,
         batch: &mut Batch,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RequestError> {
         let limits = &self.limits;
         let client = session(&mut self.clients, client_id)?;
         client.permissions.may_subscribe(&filter)?;
@@ -483,14 +487,19 @@ impl State {
         }
         let limit = limits.subscriptions_per_client;
         if is_reached(limit, client.subscriptions.len()) {
-            return Err(Refusal::Fault(Fault::new(
+            return Err(RequestError::Fault(Fault::new(
                 Code::TooManySubscriptions,
                 format!("this client holds its {limit} subscriptions"),
             )));
         }
         let all = &mut self.subscriptions;
         all.has_room(&filter, client.identity, limits)?;
-        all.insert(&filter, client_id, client.identity, Arc::clone(client.peer));
+        all.insert(
+            &filter,
+            client_id,
+            client.identity,
+            Arc::clone(client.handle),
+        );
         client.subscriptions.insert(filter);
         batch.routes_changed = true;
         Ok(())
@@ -501,10 +510,10 @@ impl State {
         client_id: ClientId,
         filter: &TopicFilter,
         batch: &mut Batch,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RequestError> {
         let client = session(&mut self.clients, client_id)?;
         if !client.subscriptions.remove(filter) {
-            return Err(Refusal::Fault(Fault::new(
+            return Err(RequestError::Fault(Fault::new(
                 Code::NotSubscribed,
                 "this client has no subscription with exactly this filter",
             )));
@@ -567,7 +576,7 @@ impl State {
 /// What there is to a client's subscriptions.
 struct Session<'a> {
     identity: &'a Identity,
-    peer: &'a Arc<Peer>,
+    handle: &'a Arc<ClientHandle>,
     permissions: &'a Permissions,
     subscriptions: &'a mut HashSet<TopicFilter>,
 }
@@ -582,7 +591,7 @@ fn session(
         .and_then(|client| {
             Some(Session {
                 identity: &client.identity,
-                peer: &client.peer,
+                handle: &client.handle,
                 permissions: &client.permissions,
                 subscriptions: &mut client.authenticated.as_mut()?.subscriptions,
             })

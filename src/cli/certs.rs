@@ -17,14 +17,13 @@ use super::{
 };
 use crate::{
     clock,
-    security::{
-        IdentityError, IdentitySource,
-        inspect::{CertificateSummary, ListSummary, day_and_time, escaped},
-        issue::{
-            CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, IfRevoked, Purpose,
-            RenewReport, RevocationReason, RevokeReport, Revoked, Serial, ServerNames, Validity,
-        },
+    identity::{IdentityError, IdentitySource},
+    pki::{
+        CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, IfRevoked, Purpose, RenewReport,
+        RevocationReason, RevokeReport, Revoked, Serial, ServerNames, Validity,
+        inspect::{CertificateSummary, ListSummary},
     },
+    text::{day_and_time, escaped},
 };
 
 /// Days for which a certificate can be asked: ten years, a little less than a new CA has.
@@ -609,7 +608,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::security::issue::{Authority, IssuedFiles};
+    use crate::pki::{Authority, IssuedFiles};
 
     fn summary_of(request: &CertificateRequest) -> CertificateSummary {
         let folder = tempfile::tempdir().unwrap();

@@ -13,7 +13,8 @@ use tokio::runtime;
 use super::{dev, exit::UsageError};
 use crate::{
     client::Options,
-    security::{Credentials, Sources, client_config, remedy},
+    files::{TrackedFiles, remedy},
+    tls::{Credentials, client_config},
 };
 
 /// Where a token is looked for that is in no file.
@@ -149,7 +150,7 @@ impl Connect {
     }
 
     fn read_token(&self, path: &Path) -> Result<String, String> {
-        let contents = Sources::default()
+        let contents = TrackedFiles::default()
             .read(path)
             .map_err(|error| format!("cannot read the token: {error}{}", remedy(&error)))?;
         if contents.is_open_to_others() && !self.allow_loose_key_permissions {

@@ -10,9 +10,9 @@ use anyhow::Context;
 use tracing::warn;
 
 use super::{exit::UsageError, say::say};
-use crate::security::{
-    inspect::{CertificateSummary, escaped},
-    issue::{CertificateFolder, ServerNames, Validity},
+use crate::{
+    pki::{CertificateFolder, ServerNames, Validity, inspect::CertificateSummary},
+    text::escaped,
 };
 
 /// Where the development certificates are made.

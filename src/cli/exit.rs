@@ -6,14 +6,14 @@ use std::{
 
 use super::say::say;
 use crate::{
+    access::AccessError,
     client,
     config::ConfigError,
+    pki::{IssueError, inspect::InspectError},
     protocol::Code,
-    security::{
-        TlsError, access::AccessError, inspect::InspectError, issue::IssueError,
-        tokens::TokenFileError,
-    },
     server::ServerError,
+    tls::TlsError,
+    tokens::TokenFileError,
 };
 
 /// What a command ends with, where it is not success. The numbers of `sysexits.h`.
@@ -31,15 +31,15 @@ pub enum Exit {
 
 /// An outcome that was told already, and is only to be an exit code.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Told(pub(super) Exit);
+pub(super) struct SilentExit(pub(super) Exit);
 
-impl fmt::Display for Told {
+impl fmt::Display for SilentExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "exit code {}", self.0 as u8)
     }
 }
 
-impl std::error::Error for Told {}
+impl std::error::Error for SilentExit {}
 
 /// A fault in what was typed that clap could not see.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,7 @@ pub(super) fn code(outcome: anyhow::Result<()>) -> ExitCode {
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;
     };
-    if let Some(told) = error.downcast_ref::<Told>() {
+    if let Some(told) = error.downcast_ref::<SilentExit>() {
         return ExitCode::from(told.0 as u8);
     }
     if is_broken_pipe(&error) {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_was_typed_wrongly_is_told_apart_from_what_failed() {
-        let inspected = crate::security::inspect::CertificateSummary::read("/nowhere".as_ref());
+        let inspected = crate::pki::inspect::CertificateSummary::read("/nowhere".as_ref());
         assert_eq!(exit_of(&inspected.unwrap_err().into()), Exit::Usage);
         assert_eq!(exit_of(&UsageError(String::new()).into()), Exit::Usage);
         assert_eq!(exit_of(&anyhow::anyhow!("")), Exit::Failure);

@@ -7,13 +7,12 @@ use std::{
 
 use serde::{Deserialize, de::IntoDeserializer};
 
-use super::exit::{Exit, Told, UsageError};
+use super::exit::{Exit, SilentExit, UsageError};
 use crate::{
+    access::{AccessRules, Action, Explanation},
+    files::{TrackedFiles, Unreadable},
+    identity::Identity,
     protocol::ClientId,
-    security::{
-        Identity, Sources, Unreadable,
-        access::{AccessRules, Action, Explanation},
-    },
     topic::{Topic, TopicFilter},
 };
 
@@ -35,13 +34,13 @@ pub(super) struct Explain {
     #[arg(long, value_name = "UUID", value_parser = client_id)]
     client_id: Option<ClientId>,
     /// What would be done.
-    deed: Deed,
+    action: ActionArgument,
     /// The topic to publish to, or the filter to subscribe to.
     topic: String,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Deed {
+enum ActionArgument {
     Publish,
     Subscribe,
 }
@@ -54,7 +53,7 @@ impl Explain {
         if explanation.allowed {
             Ok(written?)
         } else {
-            Err(Told(Exit::Failure).into())
+            Err(SilentExit(Exit::Failure).into())
         }
     }
 
@@ -68,11 +67,11 @@ impl Explain {
 
     fn action(&self) -> Result<Action, UsageError> {
         let topic = &self.topic;
-        match self.deed {
-            Deed::Publish => Topic::parse(topic.clone())
+        match self.action {
+            ActionArgument::Publish => Topic::parse(topic.clone())
                 .map(Action::Publish)
                 .map_err(|fault| UsageError(format!("{topic:?}: {fault}"))),
-            Deed::Subscribe => TopicFilter::parse(topic)
+            ActionArgument::Subscribe => TopicFilter::parse(topic)
                 .map(Action::Subscribe)
                 .map_err(|fault| UsageError(format!("{topic:?}: {fault}"))),
         }
@@ -80,7 +79,7 @@ impl Explain {
 }
 
 fn read(path: &Path) -> anyhow::Result<AccessRules> {
-    let contents = Sources::default()
+    let contents = TrackedFiles::default()
         .read(path)
         .map_err(|fault| UsageError(Unreadable(path, &fault).to_string()))?;
     Ok(AccessRules::parse(path, &contents.bytes)?)

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     client::{Client, Error},
-    security::Unreadable,
+    files::Unreadable,
     topic::Topic,
 };
 use payload::Payload;

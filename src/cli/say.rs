@@ -8,9 +8,9 @@ use std::{
 /// Standard error for what is only talk. Where nobody can be told any more, the command goes on:
 /// what it does and what it ends with do not hang on its talk.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Talk;
+pub(super) struct Stderr;
 
-impl Write for Talk {
+impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // `print_stderr` of clippy keeps `eprintln!`, which would panic here, out of the program.
         drop(io::stderr().write_all(bytes));
@@ -25,5 +25,5 @@ impl Write for Talk {
 /// Says one line.
 pub(super) fn say(text: impl fmt::Display) {
     // In one piece, so that it does not mix with what others write there.
-    drop(Talk.write_all(format!("tidings: {text}\n").as_bytes()));
+    drop(Stderr.write_all(format!("tidings: {text}\n").as_bytes()));
 }

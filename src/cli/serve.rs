@@ -16,7 +16,8 @@ use tracing::{info, warn};
 use super::{Cli, dev, log, say::say};
 use crate::{
     config::ServeFlags,
-    security::{Aside, Policy},
+    files::AtomicFile,
+    policy::Policy,
     server::{Reload, Server, Settings, Shutdown},
 };
 
@@ -196,7 +197,7 @@ fn write_ready_file(path: &Path, addresses: &[SocketAddr]) -> anyhow::Result<()>
         .iter()
         .map(|address| format!("{address}\n"))
         .collect();
-    Aside::create(path, READY_FILE_MODE)
+    AtomicFile::create(path, READY_FILE_MODE)
         .and_then(|mut aside| {
             aside.write(&lines)?;
             aside.move_to(path)

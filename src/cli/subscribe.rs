@@ -11,12 +11,12 @@ use tokio::{
 
 use super::{
     connect::{Connect, block_on},
-    exit::{Exit, Told, hint},
+    exit::{Exit, SilentExit, hint},
     say::say,
 };
 use crate::{
     client::{Client, Connectivity, Delivery, Error, Gap, Message, Reconnect},
-    security::turns_direction,
+    text::turns_direction,
     topic::TopicFilter,
 };
 
@@ -132,7 +132,7 @@ impl Subscribe {
                     printed.flush()?;
                     self.say(format_args!("the wait is over"));
                     let enough = self.count.is_none();
-                    return if enough { Ok(()) } else { Err(Told(Exit::Failure).into()) };
+                    return if enough { Ok(()) } else { Err(SilentExit(Exit::Failure).into()) };
                 }
                 () = signals.any() => return Ok(printed.flush()?),
             }
@@ -178,7 +178,7 @@ async fn nothing_left(client: &Client) -> anyhow::Result<()> {
     tokio::select! {
         biased;
         error = client.ended() => Err(anyhow::anyhow!("{error}{}", hint(&error))),
-        () = std::future::ready(()) => Err(Told(Exit::Failure).into()),
+        () = std::future::ready(()) => Err(SilentExit(Exit::Failure).into()),
     }
 }
 

@@ -10,14 +10,12 @@ use std::{
 use anyhow::{anyhow, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{exit::UsageError, say::Talk};
+use super::{exit::UsageError, say::Stderr};
 use crate::{
     clock,
-    security::{
-        Identity,
-        inspect::{day_and_time, escaped},
-        tokens::{Changed, TokenEntry, TokenFile, is_token_id},
-    },
+    identity::Identity,
+    text::{day_and_time, escaped},
+    tokens::{Changed, TokenEntry, TokenFile, is_token_id},
 };
 
 /// Days of the longest lifetime: a century. What is to outlast it needs no end.
@@ -86,7 +84,7 @@ pub(crate) struct RevokeArguments {
 
 /// Does what the command says. A token or a table goes to stdout, the rest to stderr.
 pub(crate) fn run(command: TokenCommand) -> anyhow::Result<()> {
-    let (mut out, mut talk) = (io::stdout().lock(), Talk);
+    let (mut out, mut talk) = (io::stdout().lock(), Stderr);
     let now = clock::now();
     match command {
         TokenCommand::New(arguments) => new(arguments, now, &mut out, &mut talk),
@@ -323,7 +321,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::security::tokens::TokenPolicy;
+    use crate::tokens::TokenPolicy;
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_769_860_800, 0).unwrap()
@@ -430,7 +428,7 @@ mod tests {
 
         let policy = TokenPolicy::new(Some(TokenFile::new(&path).read().unwrap()), None);
         let alice = Identity::parse("alice").unwrap();
-        let proof = policy.prove(Some(token), &alice, now()).unwrap().unwrap();
+        let proof = policy.verify(Some(token), &alice, now()).unwrap().unwrap();
         assert_eq!(proof.token_id(), id);
     }
 

@@ -8,10 +8,8 @@ use crate::{
         Code, Fault,
         server_event::{ErrorContent, Refused, SubscriptionClosed},
     },
-    security::{
-        certificate_fault,
-        inspect::{day_and_time, escaped},
-    },
+    text::{day_and_time, escaped},
+    tls::certificate_fault,
     topic::{FilterError, TopicError},
 };
 

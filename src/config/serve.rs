@@ -5,12 +5,12 @@ use tracing::warn;
 
 use super::descriptors;
 use crate::{
+    access::ClientLimits,
     broker::{self, OutboxLimits},
-    security::{
-        Credentials, IdentitySource, Policy, PolicyError, PolicyFiles, ServerTlsFiles, TlsVersion,
-        TokenKeysFile, access::ClientLimits,
-    },
+    identity::IdentitySource,
+    policy::{Policy, PolicyError, PolicyFiles, TokenKeysFile},
     server::{ConnectionSettings, Settings},
+    tls::{Credentials, ServerTlsFiles, TlsVersion},
 };
 
 /// Descriptors that the daemon keeps for all that is not a client: listeners, logs, files that it

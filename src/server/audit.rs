@@ -10,12 +10,15 @@ use std::{net::SocketAddr, time::Duration};
 use tracing::{error, info, warn};
 
 use super::repeats::{Repeated, Repeats, Subject};
+use crate::network::Network;
 use crate::{
-    broker::{Judged, Refusal, Withdrawn},
+    access::Denial,
+    broker::{Reevaluated, RequestError, Withdrawn},
+    identity::Identity,
+    policy::{Group, Policy},
     protocol::{ClientId, CloseReason, Code},
-    security::{
-        Group, Identity, Network, Policy, access::Denial, inspect::escaped, tokens::TokenFault,
-    },
+    text::escaped,
+    tokens::TokenError,
 };
 
 /// The target under which the log has the audit trail.
@@ -84,7 +87,7 @@ impl Audit {
         if self.repeats.is_news(Kind::Event(event), subject, 1) {
             warn!(
                 target: AUDIT_TARGET, event, address = %network,
-                "too many connection attempts: more of this address are closed unheard"
+                "too many connection connection_rate: more of this address are closed unheard"
             );
         }
     }
@@ -102,7 +105,7 @@ impl Audit {
         &self,
         address: SocketAddr,
         identity: Option<&Identity>,
-        refusal: &Refusal,
+        refusal: &RequestError,
     ) {
         let event = "connection_refused";
         let is_news = match identity {
@@ -114,8 +117,8 @@ impl Audit {
         }
         let (identity, code) = (identity.map(Identity::as_str), refusal.code());
         let (reason, rule) = match refusal {
-            Refusal::Fault(fault) => (&fault.reason, None),
-            Refusal::Denied(denial) => (&denial.reason, denial.rule),
+            RequestError::Fault(fault) => (&fault.reason, None),
+            RequestError::Denied(denial) => (&denial.reason, denial.rule),
         };
         info!(
             target: AUDIT_TARGET, event, identity, %address, rule, %code, reason = &**reason, "refused"
@@ -123,7 +126,7 @@ impl Audit {
     }
 
     /// A client whose token does not do.
-    pub(super) fn authentication_refused(&self, who: Who<'_>, fault: &TokenFault) {
+    pub(super) fn authentication_refused(&self, who: Who<'_>, fault: &TokenError) {
         let event = "authentication_refused";
         if self.is_news_of(who.identity, Kind::Event(event)) {
             info!(
@@ -208,7 +211,7 @@ fn tell_repeated(
 }
 
 /// Another policy is in force, for newcomers and for all who are here.
-pub(super) fn reloaded(asked_by: &str, changed: &str, policy: &Policy, judged: &Judged) {
+pub(super) fn reloaded(asked_by: &str, changed: &str, policy: &Policy, judged: &Reevaluated) {
     for withdrawn in &judged.withdrawn {
         tell_withdrawn(withdrawn);
     }

@@ -8,43 +8,39 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
 use tokio::{
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use super::{
-    Settings,
-    allowances::{Allowances, SharedAllowance},
-    attempts::Attempts,
-    audit::Audit,
-    conversation::{Arrival, Conversation, Farewell, last_line},
-    handshake::Handshakes,
+    context::ServerContext,
+    conversation::{Arrival, ConnectionEnd, Conversation, closing_event},
+    credentials::CredentialStatus,
     link::{Link, Wake},
-    standing::Standing,
     wire::{Wire, peer_certificates},
 };
 use crate::{
-    broker::{Outbox, Refusal, Registry},
+    broker::{Outbox, RequestError},
+    identity::{Identity, identity_of},
+    policy::Policy,
     protocol::{
         CloseReason, Code, Fault, LineSplitter, ServerEvent, Timestamp,
         server_event::{Refused, encode},
     },
-    security::{Identity, Policy, identity_of, refusal_code, tls_refusal},
+    tls::{refusal_code, tls_refusal},
 };
 
 /// How long a peer may take for the last lines and for closing its side.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same for a peer that is not let in: it counts against no limit of connections.
-const REFUSED_FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+const REFUSED_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The same for a peer that is known not to read.
-const STALLED_FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+const STALLED_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a task works on lines before it lets others run: a line can be costly, as a publish is
 /// where many thousand wildcard filters have to be looked at.
@@ -53,83 +49,10 @@ const TURN_TIME: Duration = Duration::from_millis(2);
 /// Pings that may go unanswered.
 const UNANSWERED_PINGS_MAX: u32 = 2;
 
-/// What all connections of a server share.
-#[derive(Debug)]
-pub(super) struct Host {
-    settings: Settings,
-    policy: ArcSwap<Policy>,
-    registry: Registry,
-    attempts: Attempts,
-    allowances: Allowances,
-    audit: Arc<Audit>,
-    sockets: Arc<Semaphore>,
-    handshakes: Handshakes,
-}
-
-impl Host {
-    pub(super) fn new(
-        settings: Settings,
-        policy: Policy,
-        registry: Registry,
-        audit: Arc<Audit>,
-    ) -> Self {
-        Self {
-            policy: ArcSwap::from_pointee(policy),
-            attempts: Attempts::new(settings.attempts_per_address_per_minute),
-            allowances: Allowances::default(),
-            audit,
-            sockets: Arc::new(Semaphore::new(settings.sockets_max)),
-            handshakes: Handshakes::new(
-                settings.handshakes_max,
-                settings.connection.handshake_timeout,
-            ),
-            settings,
-            registry,
-        }
-    }
-
-    /// What decides who is let in, as of now.
-    pub(super) fn policy(&self) -> Arc<Policy> {
-        self.policy.load_full()
-    }
-
-    /// Puts another policy in force for newcomers.
-    pub(super) fn set_policy(&self, policy: Arc<Policy>) {
-        self.policy.store(policy);
-    }
-
-    pub(super) const fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    pub(super) const fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    pub(super) const fn attempts(&self) -> &Attempts {
-        &self.attempts
-    }
-
-    pub(super) const fn audit(&self) -> &Arc<Audit> {
-        &self.audit
-    }
-
-    fn allowance(&self, identity: &Identity) -> SharedAllowance {
-        let limits = &self.settings.connection.client_limits;
-        self.allowances.of(identity, limits, Instant::now())
-    }
-
-    /// A place for one socket; held until it is closed.
-    pub(super) async fn socket_permit(&self) -> Option<OwnedSemaphorePermit> {
-        // The semaphore is never closed.
-        Arc::clone(&self.sockets).acquire_owned().await.ok()
-    }
-}
-
 /// TLS, a name, a place, a conversation, a farewell.
-pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
+pub(super) async fn run(tcp: TcpStream, address: SocketAddr, context: &ServerContext) {
     let begun = SystemTime::now();
-    let (tls, policy) = match host.handshakes.carry_out(tcp, &host.policy).await {
+    let (tls, policy) = match context.handshakes.perform(tcp, &context.policy).await {
         Ok(done) => done,
         // A look whether the port is open is no attempt to get in.
         Err(error)
@@ -142,13 +65,14 @@ pub(super) async fn run(tcp: TcpStream, address: SocketAddr, host: &Host) {
             return;
         }
         Err(error) => {
-            host.audit
+            context
+                .audit
                 .tls_refused(address, &tls_refusal(&error), refusal_code(&error));
             return;
         }
     };
     // What a peer costs before that is not to include what is needed only from here on.
-    Box::pin(meet(tls, policy, begun, address, host)).await;
+    Box::pin(meet(tls, policy, begun, address, context)).await;
 }
 
 /// A peer that came through TLS, by this policy.
@@ -157,48 +81,48 @@ async fn meet(
     policy: Arc<Policy>,
     begun: SystemTime,
     address: SocketAddr,
-    host: &Host,
+    context: &ServerContext,
 ) {
-    let outbox = Arc::new(Outbox::new(host.settings.outbox));
-    let identity = match identity_in(&tls, host) {
+    let outbox = Arc::new(Outbox::new(context.settings.outbox));
+    let identity = match identity_in(&tls, context) {
         Ok(identity) => identity,
-        Err(fault) => return refuse(tls, address, None, fault.into(), host).await,
+        Err(fault) => return refuse(tls, address, None, fault.into(), context).await,
     };
-    let standing = Standing::new(policy, peer_certificates(&tls), begun);
-    let admission = host
+    let credentials = CredentialStatus::new(policy, peer_certificates(&tls), begun);
+    let admission = context
         .registry
         .admit(identity.clone(), address, Arc::clone(&outbox))
         .await;
     let admission = match admission {
         Ok(admission) => admission,
-        Err(refusal) => return refuse(tls, address, Some(&identity), refusal, host).await,
+        Err(refusal) => return refuse(tls, address, Some(&identity), refusal, context).await,
     };
     let arrival = Arrival {
-        allowance: host.allowance(&identity),
+        rate_limiter: context.rate_limiter(&identity),
         identity,
         address,
-        audit: Arc::clone(&host.audit),
+        audit: Arc::clone(&context.audit),
     };
     let mut conversation = Conversation::begin(
         admission,
-        standing,
+        credentials,
         arrival,
-        host.registry.server_id(),
+        context.registry.server_id(),
         Arc::clone(&outbox),
-        &host.settings.connection,
+        &context.settings.connection,
     );
     let mut link = Link::new(Wire::new(tls), outbox);
-    let farewell = converse(&mut link, &mut conversation, host).await;
+    let end = converse(&mut link, &mut conversation, context).await;
     // The others hear of it now, not when the peer has found the time for its part of the end.
-    conversation.depart(&farewell);
-    take_leave(link, &farewell, host).await;
+    conversation.depart(&end);
+    close_gracefully(link, &end, context).await;
 }
 
-fn identity_in(tls: &TlsStream<TcpStream>, host: &Host) -> Result<Identity, Fault> {
+fn identity_in(tls: &TlsStream<TcpStream>, context: &ServerContext) -> Result<Identity, Fault> {
     let Some(certificate) = peer_certificates(tls).first() else {
         return Err(Fault::new(Code::IdentityMissing, "there is no certificate"));
     };
-    identity_of(certificate, host.settings.identity_source)
+    identity_of(certificate, context.settings.identity_source)
         .map_err(|error| Fault::new(Code::IdentityMissing, error.to_string()))
 }
 
@@ -207,31 +131,37 @@ async fn refuse(
     tls: TlsStream<TcpStream>,
     address: SocketAddr,
     identity: Option<&Identity>,
-    refusal: Refusal,
-    host: &Host,
+    refusal: RequestError,
+    context: &ServerContext,
 ) {
-    host.audit.connection_refused(address, identity, &refusal);
+    context
+        .audit
+        .connection_refused(address, identity, &refusal);
     let fault = Fault::from(refusal);
     let refused = ServerEvent::ConnectionRefused(Refused::new(fault.code, fault.reason));
     let mut wire = Wire::new(tls);
     wire.queue().push_back(encode(
         &refused,
-        &host.registry.server_id(),
+        &context.registry.server_id(),
         Timestamp::now(),
     ));
-    close(wire, REFUSED_FAREWELL_TIMEOUT).await;
+    close(wire, REFUSED_CLOSE_TIMEOUT).await;
 }
 
 /// Hears the client out until it, the broker or the time ends it.
-async fn converse(link: &mut Link, conversation: &mut Conversation, host: &Host) -> Farewell {
-    let settings = &host.settings.connection;
+async fn converse(
+    link: &mut Link,
+    conversation: &mut Conversation,
+    context: &ServerContext,
+) -> ConnectionEnd {
+    let settings = &context.settings.connection;
     let mut lines = LineSplitter::new(conversation.line_bytes_max());
     let mut keepalive = Keepalive::new(settings.ping_interval);
     let authentication_due = Instant::now() + settings.authentication_timeout;
     // Since the handshake began, another policy may have come into force. From its admission on, a
-    // client is summoned.
-    if let Err(farewell) = review(link, conversation, host) {
-        return farewell;
+    // client is asked to check again.
+    if let Err(end) = review(link, conversation, context) {
+        return end;
     }
     loop {
         let authenticated = conversation.is_authenticated();
@@ -244,7 +174,7 @@ async fn converse(link: &mut Link, conversation: &mut Conversation, host: &Host)
             Wake::Received => match take_lines(link, &mut lines, conversation).await {
                 ControlFlow::Continue(0) => {}
                 ControlFlow::Continue(_) => keepalive.heard(),
-                ControlFlow::Break(farewell) => return farewell,
+                ControlFlow::Break(end) => return end,
             },
             Wake::Ended(end) => {
                 conversation.note_end(&end);
@@ -255,16 +185,16 @@ async fn converse(link: &mut Link, conversation: &mut Conversation, host: &Host)
                 return CloseReason::ConnectionLost.into();
             }
             Wake::Closed(reason) => return reason.into(),
-            Wake::Summoned => {
-                if let Err(farewell) = review(link, conversation, host) {
-                    return farewell;
+            Wake::Recheck => {
+                if let Err(end) = review(link, conversation, context) {
+                    return end;
                 }
             }
             Wake::Due => {
                 if Instant::now() >= conversation.review_at()
-                    && let Err(farewell) = review(link, conversation, host)
+                    && let Err(end) = review(link, conversation, context)
                 {
-                    return farewell;
+                    return end;
                 }
                 match Instant::now() >= due {
                     false => {}
@@ -283,9 +213,13 @@ async fn converse(link: &mut Link, conversation: &mut Conversation, host: &Host)
 }
 
 /// Judges the client again by the policy in force.
-fn review(link: &mut Link, conversation: &mut Conversation, host: &Host) -> Result<(), Farewell> {
+fn review(
+    link: &mut Link,
+    conversation: &mut Conversation,
+    context: &ServerContext,
+) -> Result<(), ConnectionEnd> {
     conversation.review(
-        host.policy(),
+        context.policy(),
         link.wire.peer_certificates(),
         SystemTime::now(),
     )?;
@@ -300,7 +234,7 @@ async fn take_lines(
     link: &mut Link,
     lines: &mut LineSplitter,
     conversation: &mut Conversation,
-) -> ControlFlow<Farewell, usize> {
+) -> ControlFlow<ConnectionEnd, usize> {
     let turn_ends = Instant::now() + TURN_TIME;
     let (mut heard, mut flow) = (0, ControlFlow::Continue(()));
     let mut over_rate_until = None;
@@ -308,7 +242,7 @@ async fn take_lines(
     let mut rest = received;
     conversation.begin_lines();
     while let Some(line) = lines.next_line(&mut rest) {
-        flow = conversation.hear(line).await;
+        flow = conversation.handle_line(line).await;
         heard += 1;
         // Before any way out: the next line may come with the next turn.
         lines.set_line_bytes_max(conversation.line_bytes_max());
@@ -336,19 +270,19 @@ async fn take_lines(
 }
 
 /// What is queued, the last line, and the end.
-async fn take_leave(mut link: Link, farewell: &Farewell, host: &Host) {
+async fn close_gracefully(mut link: Link, end: &ConnectionEnd, context: &ServerContext) {
     link.take_queued();
-    if farewell.forfeits_queued() {
+    if end.forfeits_queued() {
         link.wire.drop_unsent();
     }
-    if let Some(event) = last_line(farewell) {
-        let line = encode(&event, &host.registry.server_id(), Timestamp::now());
+    if let Some(event) = closing_event(end) {
+        let line = encode(&event, &context.registry.server_id(), Timestamp::now());
         link.wire.queue().push_back(line);
     }
-    let time = if farewell.is_for(CloseReason::SlowConsumer) {
-        STALLED_FAREWELL_TIMEOUT
+    let time = if end.is_for(CloseReason::SlowConsumer) {
+        STALLED_CLOSE_TIMEOUT
     } else {
-        FAREWELL_TIMEOUT
+        CLOSE_TIMEOUT
     };
     close(link.wire, time).await;
 }

@@ -11,12 +11,15 @@ use tracing::debug;
 
 use super::{
     ConnectionSettings,
-    allowances::SharedAllowance,
     audit::{Audit, Who},
-    standing::{Lost, Standing},
+    credentials::{CredentialStatus, CredentialsInvalid},
+    limits::SharedRateLimiter,
 };
 use crate::{
-    broker::{Admission, Outbox, Refusal, Session},
+    access::ClientLimits,
+    broker::{Admission, Outbox, RequestError, Session},
+    identity::Identity,
+    policy::Policy,
     protocol::{
         ClientEvent, ClientId, CloseReason, Code, EventName, Fault, LineTooLong, PROTOCOL_VERSION,
         ServerEvent, ServerId, Timestamp,
@@ -26,7 +29,6 @@ use crate::{
             Refused, ServerName, encode,
         },
     },
-    security::{Identity, Policy, access::ClientLimits},
 };
 
 /// Bytes of a line before authentication: enough for a token, too little to fill memory with.
@@ -51,11 +53,11 @@ pub(super) struct Conversation {
     server_id: ServerId,
     outbox: Arc<Outbox>,
     stage: Stage,
-    standing: Standing,
+    credentials: CredentialStatus,
     line_bytes_max: usize,
     /// What holds where the access rules say nothing of it.
     default_limits: ClientLimits,
-    allowance: SharedAllowance,
+    rate_limiter: SharedRateLimiter,
     /// Whether `allowance` has a rate to keep to.
     has_rate: bool,
     audit: Arc<Audit>,
@@ -70,7 +72,7 @@ pub(super) struct Conversation {
 pub(super) struct Arrival {
     pub(super) identity: Identity,
     pub(super) address: SocketAddr,
-    pub(super) allowance: SharedAllowance,
+    pub(super) rate_limiter: SharedRateLimiter,
     pub(super) audit: Arc<Audit>,
 }
 
@@ -84,7 +86,7 @@ enum Stage {
 
 /// How a conversation ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Farewell {
+pub(super) enum ConnectionEnd {
     /// It closes, which the others are told of where they were told of its beginning.
     Closing {
         reason: CloseReason,
@@ -101,7 +103,7 @@ pub(super) enum Farewell {
     },
 }
 
-impl From<CloseReason> for Farewell {
+impl From<CloseReason> for ConnectionEnd {
     fn from(reason: CloseReason) -> Self {
         Self::Closing {
             reason,
@@ -111,8 +113,8 @@ impl From<CloseReason> for Farewell {
     }
 }
 
-impl From<Lost> for Farewell {
-    fn from(Lost { reason, cause }: Lost) -> Self {
+impl From<CredentialsInvalid> for ConnectionEnd {
+    fn from(CredentialsInvalid { reason, cause }: CredentialsInvalid) -> Self {
         Self::Closing {
             reason,
             cause: Some(cause),
@@ -121,7 +123,7 @@ impl From<Lost> for Farewell {
     }
 }
 
-impl Farewell {
+impl ConnectionEnd {
     pub(super) fn is_for(&self, wanted: CloseReason) -> bool {
         matches!(self, Self::Closing { reason, .. } if *reason == wanted)
     }
@@ -136,18 +138,18 @@ impl Conversation {
     /// Greets the client with `connection_accepted`.
     pub(super) fn begin(
         admission: Admission,
-        standing: Standing,
+        credentials: CredentialStatus,
         Arrival {
             identity,
             address,
-            allowance,
+            rate_limiter,
             audit,
         }: Arrival,
         server_id: ServerId,
         outbox: Arc<Outbox>,
         settings: &ConnectionSettings,
     ) -> Self {
-        let has_rate = allowance.lock().has_rate();
+        let has_rate = rate_limiter.lock().has_rate();
         let mut conversation = Self {
             client_id: admission.client_id(),
             identity,
@@ -155,11 +157,11 @@ impl Conversation {
             server_id,
             outbox,
             stage: Stage::Admitted(admission),
-            standing,
+            credentials,
             line_bytes_max: settings.line_bytes_max,
             default_limits: settings.client_limits,
             has_rate,
-            allowance,
+            rate_limiter,
             audit,
             answered_bytes: 0,
             not_authenticated: 0,
@@ -174,7 +176,7 @@ impl Conversation {
                 name: env!("CARGO_PKG_NAME").into(),
                 version: env!("CARGO_PKG_VERSION").into(),
             },
-            token_required: conversation.standing.needs_token(),
+            token_required: conversation.credentials.needs_token(),
             limits: settings.as_told(),
         };
         conversation.answer(&ServerEvent::ConnectionAccepted(greeting));
@@ -218,7 +220,7 @@ impl Conversation {
 
     /// When to [`review`](Self::review) though nobody asks for it.
     pub(super) const fn review_at(&self) -> Instant {
-        self.standing.review_at()
+        self.credentials.review_at()
     }
 
     /// Judges the client again, by `policy` and as of `now`: why it can no longer be here, if so.
@@ -227,8 +229,9 @@ impl Conversation {
         policy: Arc<Policy>,
         chain: &[CertificateDer<'_>],
         now: SystemTime,
-    ) -> Result<(), Lost> {
-        self.standing.review(policy, chain, &self.identity, now)?;
+    ) -> Result<(), CredentialsInvalid> {
+        self.credentials
+            .review(policy, chain, &self.identity, now)?;
         self.take_limits();
         Ok(())
     }
@@ -237,7 +240,7 @@ impl Conversation {
     pub(super) fn over_rate_until(&self, now: Instant) -> Option<Instant> {
         // Who is not authenticated cannot publish, and has to be heard to become it.
         if self.has_rate && self.is_authenticated() {
-            self.allowance.lock().too_fast_until(now)
+            self.rate_limiter.lock().too_fast_until(now)
         } else {
             None
         }
@@ -249,9 +252,9 @@ impl Conversation {
             return;
         };
         let limits = session.limits().or(&self.default_limits);
-        let mut allowance = self.allowance.lock();
-        allowance.change(&limits, Instant::now());
-        self.has_rate = allowance.has_rate();
+        let mut rate_limiter = self.rate_limiter.lock();
+        rate_limiter.change(&limits, Instant::now());
+        self.has_rate = rate_limiter.has_rate();
     }
 
     fn who(&self) -> Who<'_> {
@@ -263,33 +266,36 @@ impl Conversation {
     }
 
     /// Takes one line and answers it.
-    pub(super) async fn hear(&mut self, line: Result<&[u8], LineTooLong>) -> ControlFlow<Farewell> {
-        let flow = self.take(line).await;
+    pub(super) async fn handle_line(
+        &mut self,
+        line: Result<&[u8], LineTooLong>,
+    ) -> ControlFlow<ConnectionEnd> {
+        let flow = self.process(line).await;
         if flow.is_continue() && self.answered_bytes > UNAUTHENTICATED_ANSWER_BYTES_MAX {
             return ControlFlow::Break(CloseReason::TooManyErrors.into());
         }
         flow
     }
 
-    async fn take(&mut self, line: Result<&[u8], LineTooLong>) -> ControlFlow<Farewell> {
+    async fn process(&mut self, line: Result<&[u8], LineTooLong>) -> ControlFlow<ConnectionEnd> {
         let Ok(line) = line else {
             return self.reject_long_line();
         };
         if line.is_empty() {
             return ControlFlow::Continue(());
         }
-        let event = match decode(line, self.client_id, |name| self.may_say(name)) {
+        let event = match decode(line, self.client_id, |name| self.check_state(name)) {
             Ok(event) => event,
             Err(rejected) => return self.reject(rejected),
         };
         let (name, reference) = (event.name(), event.reference().cloned());
         if name == EventName::Publish && self.has_rate {
-            self.allowance.lock().count_publish(line.len());
+            self.rate_limiter.lock().count_publish(line.len());
         }
-        match self.carry_out(event).await {
+        match self.dispatch(event).await {
             Ok(flow) => flow,
             Err(refusal) => {
-                if let Refusal::Denied(denial) = &refusal {
+                if let RequestError::Denied(denial) = &refusal {
                     self.audit.denied(self.who(), denial);
                 }
                 self.reject(Rejected {
@@ -319,8 +325,8 @@ impl Conversation {
     }
 
     /// Reports the departure to the others.
-    pub(super) fn depart(self, farewell: &Farewell) {
-        let Farewell::Closing { reason, cause, .. } = farewell else {
+    pub(super) fn depart(self, end: &ConnectionEnd) {
+        let ConnectionEnd::Closing { reason, cause, .. } = end else {
             // Nobody was told of its coming.
             return;
         };
@@ -347,7 +353,7 @@ impl Conversation {
     }
 
     /// What the client's state allows. Decided before the content is looked at.
-    fn may_say(&self, name: EventName) -> Result<(), Fault> {
+    fn check_state(&self, name: EventName) -> Result<(), Fault> {
         use EventName::{Disconnecting, Ping, RequestAuthentication};
         match (&self.stage, name) {
             (Stage::Authenticated(_), RequestAuthentication) => Err(Fault::new(
@@ -364,10 +370,10 @@ impl Conversation {
         }
     }
 
-    async fn carry_out(
+    async fn dispatch(
         &mut self,
         event: ClientEvent<'_>,
-    ) -> Result<ControlFlow<Farewell>, Refusal> {
+    ) -> Result<ControlFlow<ConnectionEnd>, RequestError> {
         match (event, &mut self.stage) {
             (ClientEvent::RequestAuthentication(request), _) => {
                 return self.authenticate(request).await;
@@ -393,13 +399,13 @@ impl Conversation {
                 self.answer(&ServerEvent::Pong(Reference { reference }));
             }
             (ClientEvent::Disconnecting(bare), _) => {
-                return Ok(ControlFlow::Break(Farewell::Closing {
+                return Ok(ControlFlow::Break(ConnectionEnd::Closing {
                     reason: CloseReason::ClientDisconnecting,
                     cause: None,
                     reference: bare.reference.map(Cow::into_owned),
                 }));
             }
-            // `may_say` lets none of these through without a session.
+            // `check_state` lets none of these through without a session.
             (_, Stage::Admitted(_) | Stage::Broken) => {
                 return Err(lost_client().into());
             }
@@ -410,7 +416,7 @@ impl Conversation {
     async fn authenticate(
         &mut self,
         request: RequestAuthentication<'_>,
-    ) -> Result<ControlFlow<Farewell>, Refusal> {
+    ) -> Result<ControlFlow<ConnectionEnd>, RequestError> {
         let RequestAuthentication {
             token,
             presence,
@@ -418,11 +424,11 @@ impl Conversation {
         } = request;
         let token = token.as_ref().map(Token::secret);
         let now = SystemTime::now();
-        let narrowing = match self.standing.prove(token, &self.identity, now) {
-            Ok(narrowing) => narrowing,
+        let scope = match self.credentials.verify(token, &self.identity, now) {
+            Ok(scope) => scope,
             Err(fault) => {
                 self.audit.authentication_refused(self.who(), &fault);
-                return Ok(ControlFlow::Break(Farewell::NotAuthenticated {
+                return Ok(ControlFlow::Break(ConnectionEnd::NotAuthenticated {
                     fault: fault.into(),
                     reference: reference.map(Cow::into_owned),
                 }));
@@ -441,7 +447,7 @@ impl Conversation {
             &self.server_id,
             Timestamp::now(),
         );
-        let session = admission.authenticate(presence, narrowing, welcome).await?;
+        let session = admission.authenticate(presence, scope, welcome).await?;
         self.stage = Stage::Authenticated(session);
         self.take_limits();
         self.audit.authenticated(self.who());
@@ -460,7 +466,7 @@ impl Conversation {
         });
     }
 
-    fn reject_long_line(&mut self) -> ControlFlow<Farewell> {
+    fn reject_long_line(&mut self) -> ControlFlow<ConnectionEnd> {
         self.reject(Rejected {
             fault: Fault::new(
                 Code::LineTooLong,
@@ -471,7 +477,7 @@ impl Conversation {
         })
     }
 
-    fn reject(&mut self, rejected: Rejected<'_>) -> ControlFlow<Farewell> {
+    fn reject(&mut self, rejected: Rejected<'_>) -> ControlFlow<ConnectionEnd> {
         let Rejected {
             fault,
             event,
@@ -487,7 +493,7 @@ impl Conversation {
         )));
         // A certificate without its token is not to use up what is the identity's. Before
         // authentication the answers of each connection are bounded, and so are its errors.
-        if self.is_authenticated() && self.allowance.lock().count_error(Instant::now()) {
+        if self.is_authenticated() && self.rate_limiter.lock().count_error(Instant::now()) {
             return ControlFlow::Break(CloseReason::TooManyErrors.into());
         }
         let (count, limit) = match code {
@@ -520,21 +526,21 @@ fn lost_client() -> Fault {
 }
 
 /// The last line that a client is told, where the way its connection ends lets it be told any.
-pub(super) fn last_line(farewell: &Farewell) -> Option<ServerEvent<'_>> {
-    let (refused, reference) = match farewell {
-        Farewell::Closing {
+pub(super) fn closing_event(end: &ConnectionEnd) -> Option<ServerEvent<'_>> {
+    let (refused, reference) = match end {
+        ConnectionEnd::Closing {
             reason: CloseReason::ConnectionLost,
             ..
         }
-        | Farewell::Closing {
+        | ConnectionEnd::Closing {
             reason: CloseReason::ClientDisconnecting,
             reference: None,
             ..
         } => return None,
-        Farewell::Closing {
+        ConnectionEnd::Closing {
             reason, reference, ..
         } => (Refused::new(reason.code(), reason.sentence()), reference),
-        Farewell::NotAuthenticated { fault, reference } => {
+        ConnectionEnd::NotAuthenticated { fault, reference } => {
             (Refused::new(fault.code, &*fault.reason), reference)
         }
     };
@@ -542,9 +548,9 @@ pub(super) fn last_line(farewell: &Farewell) -> Option<ServerEvent<'_>> {
         reference: reference.as_deref().map(Into::into),
         ..refused
     };
-    Some(match farewell {
-        Farewell::Closing { .. } => ServerEvent::ConnectionClosing(refused),
-        Farewell::NotAuthenticated { .. } => ServerEvent::AuthenticationRefused(refused),
+    Some(match end {
+        ConnectionEnd::Closing { .. } => ServerEvent::ConnectionClosing(refused),
+        ConnectionEnd::NotAuthenticated { .. } => ServerEvent::AuthenticationRefused(refused),
     })
 }
 

@@ -27,7 +27,7 @@ use tokio_rustls::{
     server::{StartHandshake, TlsStream},
 };
 
-use crate::security::{NotTls, Policy};
+use crate::{policy::Policy, tls::NotTls};
 
 /// Bytes in which a ClientHello has to be complete. With post-quantum keys it takes some 2 KiB;
 /// rustls would collect 64 KiB of it.
@@ -55,13 +55,13 @@ impl Handshakes {
     }
 
     /// Carries a handshake out. With the stream comes the policy that let it through.
-    pub(super) async fn carry_out(
+    pub(super) async fn perform(
         &self,
         tcp: TcpStream,
         policy: &ArcSwap<Policy>,
     ) -> io::Result<(TlsStream<TcpStream>, Arc<Policy>)> {
         let handshake = Box::pin(async {
-            let hello = hear_hello(tcp).await?;
+            let hello = read_hello(tcp).await?;
             let (answer, policy) = {
                 let _place = self.beginnings.take().await;
                 let policy = policy.load_full();
@@ -80,7 +80,7 @@ impl Handshakes {
 }
 
 /// Reads a ClientHello. A peer that has said nothing costs no buffer.
-async fn hear_hello(tcp: TcpStream) -> io::Result<StartHandshake<TcpStream>> {
+async fn read_hello(tcp: TcpStream) -> io::Result<StartHandshake<TcpStream>> {
     let mut opening = [0; NotTls::BYTES];
     let opened = tcp.peek(&mut opening).await?;
     let hello = LazyConfigAcceptor::new(Acceptor::default(), Bounded { tcp, read: 0 })

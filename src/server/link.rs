@@ -69,7 +69,7 @@ pub(super) enum Wake {
     /// Something in the broker ends the connection; what was queued before that is written.
     Closed(CloseReason),
     /// What lets the client be here is to be judged again.
-    Summoned,
+    Recheck,
     /// The time asked for has come.
     Due,
 }
@@ -176,7 +176,7 @@ impl Link {
         let mut cx = Context::from_waker(Waker::noop());
         let mut take = || self.outbox.poll_take(&mut cx, self.wire.queue());
         // A summons comes too late. Neither "nothing left" nor "closed" leaves anything to do.
-        if take() == Poll::Ready(Err(Interrupt::Summoned)) {
+        if take() == Poll::Ready(Err(Interrupt::Recheck)) {
             let _ = take();
         }
     }
@@ -188,7 +188,7 @@ impl Link {
             Poll::Pending if !self.wire.is_idle() => {
                 self.outbox.check_stall();
                 match self.outbox.poll_interrupt(cx) {
-                    Poll::Ready(Interrupt::Summoned) => return Poll::Ready(Wake::Summoned),
+                    Poll::Ready(Interrupt::Recheck) => return Poll::Ready(Wake::Recheck),
                     Poll::Ready(Interrupt::Closed(reason)) if reason.forfeits_queued() => {
                         return Poll::Ready(Wake::Closed(reason));
                     }
@@ -239,7 +239,7 @@ impl Link {
             {
                 return Poll::Ready(match interrupt {
                     Interrupt::Closed(reason) => Wake::Closed(reason),
-                    Interrupt::Summoned => Wake::Summoned,
+                    Interrupt::Recheck => Wake::Recheck,
                 });
             }
             match ready!(self.wire.poll_send(cx)) {

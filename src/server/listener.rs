@@ -13,8 +13,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::connection::{self, Host};
-use crate::security::{Network, canonical};
+use super::{connection, context::ServerContext};
+use crate::network::{Network, canonical};
 
 /// Connections that the kernel holds until they are accepted. A fleet that reconnects at once comes
 /// in thousands; the kernel caps it at `net.core.somaxconn`.
@@ -58,27 +58,31 @@ fn leaves_ipv4(address: SocketAddr, listen: &[SocketAddr]) -> bool {
 }
 
 /// Accepts for ever. Never waits for a peer: all that a connection needs is done in its own task.
-pub(super) async fn accept_loop(listener: TcpListener, host: Arc<Host>, connections: TaskTracker) {
+pub(super) async fn accept_loop(
+    listener: TcpListener,
+    context: Arc<ServerContext>,
+    connections: TaskTracker,
+) {
     let mut backoff = Backoff::default();
     loop {
         // Over the limit, newcomers wait in the kernel until a deadline has freed a socket.
-        let socket = host.socket_permit().await;
+        let socket = context.socket_permit().await;
         match listener.accept().await {
             Ok((tcp, address)) => {
                 backoff.reset();
                 let address = canonical(address);
                 let network = Network::from(address.ip());
-                if !host.attempts().is_taken(network, Instant::now()) {
-                    host.audit().attempt_refused(network);
+                if !context.connection_rate.is_taken(network, Instant::now()) {
+                    context.audit.attempt_refused(network);
                     continue;
                 }
                 if let Err(error) = set_options(&tcp) {
                     debug!(%address, %error, "gone before it was accepted");
                     continue;
                 }
-                let host = Arc::clone(&host);
+                let context = Arc::clone(&context);
                 connections.spawn(async move {
-                    connection::run(tcp, address, &host).await;
+                    connection::run(tcp, address, &context).await;
                     drop(socket);
                 });
             }

@@ -18,11 +18,12 @@ use tokio::{
 };
 use tracing::{error, warn};
 
-use super::{audit, connection::Host, systemd};
+use super::{audit, context::ServerContext, systemd};
 use crate::{
     broker::RegistryGone,
+    policy::{Group, Policy, Reading, Seen},
     protocol::Timestamp,
-    security::{Deadline, Group, Policy, Reading, Seen},
+    tls::Expiry,
 };
 
 /// How long reading all files may take: a file system that hangs is not to hold up the next reload.
@@ -46,8 +47,8 @@ impl Reload {
 }
 
 /// Keeps a server's policy as its files have it: for ever, or until the registry has ended.
-pub(super) async fn keep_current(host: Arc<Host>, requests: Reload) {
-    let mut looks = looks(host.settings().reload_interval);
+pub(super) async fn keep_current(context: Arc<ServerContext>, requests: Reload) {
+    let mut looks = looks(context.settings.reload_interval);
     let (mut seen, mut told) = (Seen::new(), Faults::new());
     loop {
         let look = async {
@@ -64,7 +65,7 @@ pub(super) async fn keep_current(host: Arc<Host>, requests: Reload) {
             systemd::reloading();
         }
         let last_seen = (!is_asked).then_some(seen);
-        let (faults, now_seen) = match exchange(&host, last_seen).await {
+        let (faults, now_seen) = match exchange(&context, last_seen).await {
             Ok(outcome) => outcome,
             Err(RegistryGone) => return,
         };
@@ -102,8 +103,11 @@ const fn asked_by(is_asked: bool) -> &'static str {
 /// then for those who are here. Tells what is not, and what was seen.
 ///
 /// What nobody asked for must be what the last look has seen.
-async fn exchange(host: &Host, last_seen: Option<Seen>) -> Result<(Faults, Seen), RegistryGone> {
-    let (old, is_asked) = (host.policy(), last_seen.is_none());
+async fn exchange(
+    context: &ServerContext,
+    last_seen: Option<Seen>,
+) -> Result<(Faults, Seen), RegistryGone> {
+    let (old, is_asked) = (context.policy(), last_seen.is_none());
     let Reading {
         policy,
         faults,
@@ -113,8 +117,8 @@ async fn exchange(host: &Host, last_seen: Option<Seen>) -> Result<(Faults, Seen)
         Err(reason) => return Ok((Faults::from([(None, reason)]), Seen::new())),
     };
     if let Some(new) = policy.map(Arc::new) {
-        host.set_policy(Arc::clone(&new));
-        let judged = host.registry().judge(Arc::clone(&new.access)).await?;
+        context.set_policy(Arc::clone(&new));
+        let judged = context.registry.reevaluate(Arc::clone(&new.access)).await?;
         let changed: Vec<_> = new.changed_since(&old).map(Path::to_string_lossy).collect();
         audit::reloaded(asked_by(is_asked), &changed.join(", "), &new, &judged);
     } else if is_asked && faults.is_empty() {
@@ -139,10 +143,10 @@ async fn read_aside(policy: Arc<Policy>, last_seen: Option<Seen>) -> Result<Read
 }
 
 /// Warns of what in the policy is about to end, and of what has ended: for ever.
-pub(super) async fn watch_deadlines(host: Arc<Host>) {
+pub(super) async fn watch_expiries(context: Arc<ServerContext>) {
     let mut told: HashMap<String, (Age, Instant)> = HashMap::new();
     loop {
-        for deadline in &host.policy().tls.deadlines {
+        for deadline in &context.policy().tls.expiries {
             let age = Age::of(deadline, SystemTime::now());
             let is_news = told
                 .get(&deadline.what)
@@ -168,7 +172,7 @@ enum Age {
 }
 
 impl Age {
-    fn of(deadline: &Deadline, now: SystemTime) -> Self {
+    fn of(deadline: &Expiry, now: SystemTime) -> Self {
         if deadline.end <= now {
             Self::Over
         } else if deadline.renew_from <= now {
@@ -180,9 +184,9 @@ impl Age {
 
     fn tell(
         self,
-        Deadline {
+        Expiry {
             what, file, end, ..
-        }: &Deadline,
+        }: &Expiry,
     ) {
         let (file, end) = (
             file.display().to_string(),

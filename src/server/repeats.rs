@@ -4,7 +4,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::security::{Identity, Network};
+use crate::identity::Identity;
+use crate::network::Network;
 
 /// Counts that are kept of identities. Each has a certificate, so that a CA bounds them.
 const IDENTITIES_MAX: usize = 64 * 1024;

@@ -11,15 +11,13 @@ use std::{
 
 use serde_json::value::RawValue;
 use tidings::{
-    broker::{Limits, Outbox, OutboxLimits, Refusal, Registry, Session},
+    access::{self, AccessRules},
+    broker::{Limits, Outbox, OutboxLimits, Registry, RequestError, Session},
+    identity::Identity,
     protocol::{
         CloseReason, Code, Frame, ServerEvent, ServerId, Timestamp,
         client_event::{Publish, Subscribe},
         server_event::{Empty, ServerLine, encode},
-    },
-    security::{
-        Identity,
-        access::{self, AccessRules},
     },
     topic::{Topic, TopicFilter},
 };
@@ -184,7 +182,7 @@ impl Broker {
     }
 }
 
-fn answer(outcome: Result<(), Refusal>) -> Answer {
+fn answer(outcome: Result<(), RequestError>) -> Answer {
     match outcome.map_err(|refusal| refusal.code()) {
         Ok(()) => Answer::Ok,
         Err(Code::IdentityDenied) => Answer::IdentityDenied,

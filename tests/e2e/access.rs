@@ -201,7 +201,7 @@ fn an_identity_that_could_break_out_of_a_pattern_never_gets_into_one() {
         .into_iter()
         .enumerate()
     {
-        let request = tidings::security::issue::CertificateRequest::client(name);
+        let request = tidings::pki::CertificateRequest::client(name);
         let file = format!("odd-{number}");
         broker.certificates.issue(&file, &request);
         let mut client = broker.dial(&file).unwrap();
@@ -216,7 +216,7 @@ fn an_identity_that_could_break_out_of_a_pattern_never_gets_into_one() {
     }
     // Where no pattern takes it in, such a name is as good as any.
     let open = Broker::start();
-    let request = tidings::security::issue::CertificateRequest::client("spiffe://plant/sensor");
+    let request = tidings::pki::CertificateRequest::client("spiffe://plant/sensor");
     open.certificates.issue("odd", &request);
     let mut client = open.dial("odd").unwrap();
     client.take_greeting();

@@ -7,7 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     PKCS_ED25519,
 };
-use tidings::security::issue::{Authority, CertificateRequest};
+use tidings::pki::{Authority, CertificateRequest};
 
 use crate::support::{
     AUTHENTICATE, Broker, Certificates, Client, DISCONNECT, Files, Process, audit_in, complaints,

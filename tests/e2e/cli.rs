@@ -14,7 +14,7 @@ use std::{
 use chrono::{TimeDelta, Utc};
 use rustix::process::Signal;
 use serde_json::Value;
-use tidings::security::issue::{Authority, CertificateRequest, Purpose, Validity};
+use tidings::pki::{Authority, CertificateRequest, Purpose, Validity};
 
 use crate::support::{
     AUTHENTICATE, Broker, Certificates, Client, Files, Outcome, Process, line, openssl, publish,

@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Arc};
 
-use crate::support::{Broker, Certificates, Process, run, serve, tidings};
+use crate::support::{Broker, Certificates, Process, run, serve, tidings, tool};
 
 /// `tidings certs` in a folder of its own.
 fn certs(home: &std::path::Path, arguments: &[&str]) -> crate::support::Outcome {
@@ -211,4 +211,29 @@ fn the_journals_variable_counts_for_the_journals_stream_alone() {
     let broker = Broker::launch(command, &certificates);
     let line = broker.log().wait_for("listening");
     assert!(line.starts_with("20"), "its time: {line}");
+}
+
+/// What `serve` writes to a terminal: a warning, and why it does not start.
+fn written_to_a_terminal(no_color: &str) -> String {
+    let tidings = tidings();
+    let mut command = tool("script", "bsdutils");
+    for (name, _) in tidings.get_envs() {
+        command.env_remove(name);
+    }
+    command
+        .args(["--quiet", "--command"])
+        .arg(format!("'{}' serve", tidings.get_program().display()))
+        .arg("/dev/null")
+        .env("TIDINGS_LISTN", "127.0.0.1:0")
+        .env("NO_COLOR", no_color);
+    let written = run(command).out.join("\n");
+    assert!(written.contains("TIDINGS_LISTN"), "{written}");
+    written
+}
+
+#[test]
+fn the_log_has_colours_on_a_terminal_unless_they_are_declined() {
+    assert!(written_to_a_terminal("").contains('\u{1b}'));
+    let declined = written_to_a_terminal("1");
+    assert!(!declined.contains('\u{1b}'), "{declined:?}");
 }

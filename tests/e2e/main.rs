@@ -32,6 +32,7 @@ mod delivery;
 mod dev;
 mod documents;
 mod endings;
+mod events;
 mod hostile;
 mod limits;
 mod presence;

@@ -9,7 +9,7 @@ use std::{
 
 use chrono::{TimeDelta, Utc};
 use rustix::process::Signal;
-use tidings::security::issue::{Authority, CertificateRequest, Validity};
+use tidings::pki::{Authority, CertificateRequest, Validity};
 
 use crate::support::{
     AUTHENTICATE, Broker, Certificates, Client, DISCONNECT, End, Files, PolicyFolder, Process,

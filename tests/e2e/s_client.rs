@@ -4,7 +4,7 @@ use std::fs;
 
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
-use tidings::security::issue::{Authority, CertificateRequest, Purpose, Validity};
+use tidings::pki::{Authority, CertificateRequest, Purpose, Validity};
 
 use crate::support::{
     AUTHENTICATE, Broker, Client, DISCONNECT, End, Files, Line, Outcome, Process, complaints, line,
@@ -150,6 +150,20 @@ fn acceptance_2_a_script_in_one_write_ends_with_close_notify() {
     let (lines, end) = client.rest();
     check_answers(&lines);
     assert_eq!(end, End::CloseNotify);
+}
+
+/// The broker has one certificate and no other protocol to choose from.
+#[test]
+fn whatever_name_and_protocol_a_client_asks_for_it_gets_the_same() {
+    let broker = Broker::start();
+    for flags in [
+        &["-noservername"][..],
+        &["-servername", "other.example"],
+        &["-servername", "127.0.0.1"],
+        &["-alpn", "h2"],
+    ] {
+        check_answers(&parsed(&pipe(&broker, flags, &script())));
+    }
 }
 
 #[test]

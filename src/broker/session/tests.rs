@@ -11,9 +11,9 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::{
+    access::AccessRules,
     broker::{Interrupt, Limits, OutboxLimits, routes::LOOK_UPS},
     protocol::ServerId,
-    security::access::AccessRules,
 };
 
 fn rules(text: &str) -> Arc<AccessRules> {
@@ -56,8 +56,8 @@ async fn session(registry: &Registry, identity: &str) -> Session {
 fn heard(session: &Session) -> usize {
     let mut frames: Vec<Frame> = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
-    let mut take = || session.peer.outbox().poll_take(&mut cx, &mut frames);
-    if take() == Poll::Ready(Err(Interrupt::Summoned)) {
+    let mut take = || session.handle.outbox().poll_take(&mut cx, &mut frames);
+    if take() == Poll::Ready(Err(Interrupt::Recheck)) {
         assert!(take().is_ready());
     }
     let bytes = frames.iter().flat_map(|frame| frame.as_ref());
@@ -74,7 +74,7 @@ async fn subscribe(session: &mut Session, filter: &str) {
     heard(session);
 }
 
-fn publish(session: &mut Session, topic: &str) -> Result<(), Refusal> {
+fn publish(session: &mut Session, topic: &str) -> Result<(), RequestError> {
     session.publish(Publish {
         topic: Topic::parse(topic).unwrap(),
         payload: RawValue::NULL,
@@ -145,7 +145,7 @@ deny_publish = ["a/1"]"##,
         (RIGHTS[0], true, 6),
     ] {
         let access = rules(&format!("[[rule]]\nidentity = [\"*\"]\n{rights}\n"));
-        registry.judge(access).await.unwrap();
+        registry.reevaluate(access).await.unwrap();
         for _ in 0..2 {
             for topic in ["a/0", "a/1", "a/2"] {
                 let is_published = publish(&mut publisher, topic).is_ok();
@@ -206,7 +206,7 @@ async fn a_client_that_says_nothing_holds_no_routes() {
     let mut publisher = session(&registry, "publisher").await;
     let mut receiver = session(&registry, "receiver").await;
     subscribe(&mut receiver, "a/+").await;
-    let outbox = Arc::downgrade(receiver.peer.outbox());
+    let outbox = Arc::downgrade(receiver.handle.outbox());
     for topic in topics(3) {
         publish(&mut publisher, &topic).unwrap();
     }

@@ -3,11 +3,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{Limits, Peer, count_down, is_reached};
+use super::{ClientHandle, Limits, count_down, is_reached};
 use crate::{
     broker::routes::RoutingTable,
+    identity::Identity,
     protocol::{ClientId, Code, Fault},
-    security::Identity,
     topic::{FilterShape, TopicFilter},
 };
 
@@ -65,9 +65,9 @@ impl Subscriptions {
         filter: &TopicFilter,
         client_id: ClientId,
         identity: &Identity,
-        peer: Arc<Peer>,
+        handle: Arc<ClientHandle>,
     ) {
-        self.table.insert(filter, client_id, peer);
+        self.table.insert(filter, client_id, handle);
         self.total += 1;
         let holding = self.by_identity.entry(identity.clone()).or_default();
         holding.subscriptions += 1;

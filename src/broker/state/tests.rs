@@ -199,14 +199,14 @@ impl World {
         let now = at(self.batches);
         self.batches += 1;
         let effects = self.state.apply(commands, now);
-        for (peer, permissions) in effects.permissions {
-            peer.set_permissions(permissions);
+        for (handle, permissions) in effects.permissions {
+            handle.set_permissions(permissions);
         }
         if let Some(table) = effects.routes {
             assert_eq!(table.generation(), self.table.generation() + 1);
             self.table = table;
         }
-        effects.outgoing.carry_out(ServerId::fresh(), now);
+        effects.outgoing.deliver(ServerId::fresh(), now);
         effects.replies
     }
 
@@ -226,7 +226,7 @@ impl World {
         reported
     }
 
-    fn admit(&mut self, who: u8, from: u8) -> Result<Admitted, Refusal> {
+    fn admit(&mut self, who: u8, from: u8) -> Result<Admitted, RequestError> {
         let (reply, mut answer) = oneshot::channel();
         let candidate = self.candidate(identity(who), address(from), outbox());
         self.apply_and_reply(vec![Command::Admit { candidate, reply }]);
@@ -239,14 +239,14 @@ impl World {
         self.apply_and_reply(vec![Command::Authenticate {
             client_id: admitted.client_id,
             presence: true,
-            narrowing: None,
+            scope: None,
             welcome: answer(WELCOME),
             reply,
         }]);
         admitted
     }
 
-    fn subscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), Refusal> {
+    fn subscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), RequestError> {
         let (reply, mut result) = oneshot::channel();
         self.apply_and_reply(vec![Command::Subscribe {
             client_id,
@@ -257,7 +257,7 @@ impl World {
         result.try_recv().unwrap()
     }
 
-    fn unsubscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), Refusal> {
+    fn unsubscribe(&mut self, client_id: ClientId, text: &str) -> Result<(), RequestError> {
         let (reply, mut result) = oneshot::channel();
         self.apply_and_reply(vec![Command::Unsubscribe {
             client_id,
@@ -322,7 +322,7 @@ fn heard(outbox: &Outbox) -> Vec<Heard> {
     let mut frames: Vec<Frame> = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     let mut take = || outbox.poll_take(&mut cx, &mut frames);
-    if take() == Poll::Ready(Err(Interrupt::Summoned)) {
+    if take() == Poll::Ready(Err(Interrupt::Recheck)) {
         heard.push(Heard::Recheck);
         let _: Poll<_> = take();
     }
@@ -363,7 +363,7 @@ mod model {
         ListClients {
             who: Index,
         },
-        Judge {
+        Reevaluate {
             rules: Rules,
         },
         Depart {
@@ -390,7 +390,7 @@ mod model {
             10 => (who(), select(FILTERS))
                 .prop_map(|(who, filter)| Step::Unsubscribe { who, filter }),
             6 => who().prop_map(|who| Step::ListClients { who }),
-            4 => select(Rules::ALL).prop_map(|rules| Step::Judge { rules }),
+            4 => select(Rules::ALL).prop_map(|rules| Step::Reevaluate { rules }),
             12 => (who(), select(REASONS)).prop_map(|(who, reason)| Step::Depart { who, reason }),
             2 => any::<u8>().prop_map(|number| Step::DepartUnknown { number }),
         ]
@@ -426,7 +426,7 @@ mod model {
         /// In this batch, in order.
         told: Vec<Heard>,
         /// Once the answer has come, and until it is reported.
-        departure: Option<Departure>,
+        guard: Option<DisconnectGuard>,
         session: Option<Session>,
     }
 
@@ -465,13 +465,16 @@ mod model {
 
     /// An answer as it is expected, and where it will come.
     enum Expected {
-        Admitted(oneshot::Receiver<Result<Admitted, Refusal>>, ClientId),
+        Admitted(oneshot::Receiver<Result<Admitted, RequestError>>, ClientId),
         AdmittedAndLeft(ClientId),
-        Refused(oneshot::Receiver<Result<Admitted, Refusal>>, Code),
+        Refused(oneshot::Receiver<Result<Admitted, RequestError>>, Code),
         RefusedAndLeft,
         Done(oneshot::Receiver<()>),
-        Subscription(oneshot::Receiver<Result<(), Refusal>>, Result<(), Code>),
-        Judged(oneshot::Receiver<Judged>, usize, Vec<Lost>),
+        Subscription(
+            oneshot::Receiver<Result<(), RequestError>>,
+            Result<(), Code>,
+        ),
+        Reevaluated(oneshot::Receiver<Reevaluated>, usize, Vec<Lost>),
     }
 
     pub(super) struct Model {
@@ -519,20 +522,20 @@ mod model {
             for step in steps {
                 self.ask(step);
             }
-            self.carry_out();
+            self.deliver();
             self.check();
         }
 
         pub(super) fn end(mut self) {
             self.run_batch(&[]);
-            let departures: Vec<Departure> = self
+            let departures: Vec<DisconnectGuard> = self
                 .members
                 .values_mut()
-                .filter_map(|member| member.departure.take())
+                .filter_map(|member| member.guard.take())
                 .collect();
             departures
                 .into_iter()
-                .for_each(|departure| departure.report(CloseReason::ServerShuttingDown));
+                .for_each(|guard| guard.report(CloseReason::ServerShuttingDown));
             self.left_behind = self.world.reported();
             self.run_batch(&[]);
             let state = &self.world.state;
@@ -577,11 +580,11 @@ mod model {
                         self.list_clients(client_id);
                     }
                 }
-                Step::Judge { rules } => self.judge(rules),
+                Step::Reevaluate { rules } => self.reevaluate(rules),
                 Step::Depart { ref who, reason } => {
                     if let Some(client_id) = self.pick(who, |_| true) {
                         let member = self.members.get_mut(&client_id).unwrap();
-                        member.departure.take().unwrap().report(reason);
+                        member.guard.take().unwrap().report(reason);
                         assert_eq!(self.world.reported(), [(client_id, reason)]);
                         self.depart(client_id, reason);
                     }
@@ -607,7 +610,7 @@ mod model {
             let there: Vec<ClientId> = self
                 .members
                 .iter()
-                .filter(|(_, member)| member.departure.is_some() && wanted(member))
+                .filter(|(_, member)| member.guard.is_some() && wanted(member))
                 .map(|(client_id, _)| *client_id)
                 .collect();
             (!there.is_empty()).then(|| *who.get(&there))
@@ -656,7 +659,7 @@ mod model {
                 outbox,
                 closed: false,
                 told: Vec::new(),
-                departure: None,
+                guard: None,
                 session: None,
             };
             self.members.insert(client_id, member);
@@ -671,7 +674,7 @@ mod model {
             self.commands.push(Command::Authenticate {
                 client_id,
                 presence,
-                narrowing: None,
+                scope: None,
                 welcome: answer(WELCOME),
                 reply,
             });
@@ -799,10 +802,10 @@ mod model {
         }
 
         /// Those who are here are held to other rules.
-        fn judge(&mut self, rules: Rules) {
+        fn reevaluate(&mut self, rules: Rules) {
             let (reply, answer) = oneshot::channel();
             let access = rules.parse();
-            self.commands.push(Command::Judge { access, reply });
+            self.commands.push(Command::Reevaluate { access, reply });
             self.rules = rules;
             self.routes_change = true;
             // They say who subscribes; who may have it is for the rules in force to say.
@@ -810,16 +813,16 @@ mod model {
             let mut lost = Vec::new();
             let ids: Vec<ClientId> = self.members.keys().copied().collect();
             for client_id in &ids {
-                self.judge_one(*client_id, &mut lost);
+                self.reevaluate_one(*client_id, &mut lost);
             }
             for member in self.members.values_mut() {
                 member.recheck();
             }
             self.expected
-                .push(Expected::Judged(answer, ids.len(), lost));
+                .push(Expected::Reevaluated(answer, ids.len(), lost));
         }
 
-        fn judge_one(&mut self, client_id: ClientId, lost: &mut Vec<Lost>) {
+        fn reevaluate_one(&mut self, client_id: ClientId, lost: &mut Vec<Lost>) {
             let rules = self.rules;
             let member = self.members.get_mut(&client_id).unwrap();
             let who = member.identity.clone();
@@ -880,7 +883,7 @@ mod model {
         }
 
         /// Applies the batch, and holds every answer against what was expected, in order.
-        fn carry_out(&mut self) {
+        fn deliver(&mut self) {
             let generation = self.world.table.generation();
             let commands = std::mem::take(&mut self.commands);
             let replies = self.world.apply(commands);
@@ -901,7 +904,7 @@ mod model {
                         let admitted = received.try_recv().unwrap().unwrap();
                         assert_eq!(admitted.client_id, client_id);
                         if let Some(member) = self.members.get_mut(&client_id) {
-                            member.departure = Some(admitted.departure);
+                            member.guard = Some(admitted.guard);
                         }
                     }
                     Expected::AdmittedAndLeft(client_id) => {
@@ -923,11 +926,11 @@ mod model {
                         reply.send();
                         assert_eq!(received.try_recv(), Ok(()));
                     }
-                    Expected::Judged(mut received, clients, lost) => {
+                    Expected::Reevaluated(mut received, clients, lost) => {
                         reply.send();
-                        let judged = received.try_recv().unwrap();
-                        assert_eq!(judged.clients, clients);
-                        let withdrawn = judged.withdrawn.into_iter();
+                        let reevaluated = received.try_recv().unwrap();
+                        assert_eq!(reevaluated.clients, clients);
+                        let withdrawn = reevaluated.withdrawn.into_iter();
                         let withdrawn = withdrawn.map(|w| (w.client_id, w.subscription));
                         assert_eq!(sorted(withdrawn.collect()), sorted(lost));
                     }
@@ -1000,7 +1003,7 @@ mod model {
             let held = self
                 .members
                 .values()
-                .filter(|member| member.departure.is_some())
+                .filter(|member| member.guard.is_some())
                 .count();
             assert_eq!(held + in_queue, self.members.len());
             assert_eq!(self.world.commands.capacity(), QUEUE_LEN - held);
@@ -1115,10 +1118,10 @@ fn the_same_rules_again_summon_everyone_and_change_nothing() {
     let generation = world.table.generation();
     let (reply, mut answer) = oneshot::channel();
     let access = Arc::clone(&world.state.access);
-    world.apply_and_reply(vec![Command::Judge { access, reply }]);
+    world.apply_and_reply(vec![Command::Reevaluate { access, reply }]);
     assert_eq!(answer.try_recv().unwrap().clients, 1);
     assert_eq!(world.table.generation(), generation);
-    let told = heard(client.peer.outbox());
+    let told = heard(client.handle.outbox());
     assert_eq!(told, [Heard::Recheck, Heard::answer(WELCOME)]);
 }
 
@@ -1287,14 +1290,14 @@ fn who_comes_in_a_batch_hears_what_follows_in_it() {
         world.apply_and_reply(vec![Command::Admit { candidate, reply }]);
         let admitted = answer.try_recv().unwrap().unwrap();
         ids.push(admitted.client_id);
-        departures.push(admitted.departure);
+        departures.push(admitted.guard);
     }
     let authenticate = |client_id| {
         let (reply, _) = oneshot::channel();
         Command::Authenticate {
             client_id,
             presence: true,
-            narrowing: None,
+            scope: None,
             welcome: answer(WELCOME),
             reply,
         }
@@ -1324,7 +1327,7 @@ fn who_comes_in_a_batch_hears_what_follows_in_it() {
 fn a_subscription_ends_after_it_began_though_both_come_in_one_batch() {
     let mut world = World::new(NO_LIMITS);
     let client = world.session(1);
-    let outbox = client.peer.outbox();
+    let outbox = client.handle.outbox();
     assert_eq!(heard(outbox), [Heard::answer(WELCOME)]);
     let (reply, mut subscribed) = oneshot::channel();
     let subscribe = Command::Subscribe {
@@ -1335,7 +1338,7 @@ fn a_subscription_ends_after_it_began_though_both_come_in_one_batch() {
     };
     let (reply, _) = oneshot::channel();
     let access = Rules::BelowA.parse();
-    world.apply_and_reply(vec![subscribe, Command::Judge { access, reply }]);
+    world.apply_and_reply(vec![subscribe, Command::Reevaluate { access, reply }]);
     assert_eq!(
         subscribed
             .try_recv()
@@ -1356,11 +1359,11 @@ fn a_subscription_ends_after_it_began_though_both_come_in_one_batch() {
 #[test]
 fn a_departure_is_reported_once_with_its_reason() {
     let mut world = World::new(NO_LIMITS);
-    let mut departure = || {
+    let mut guard = || {
         let admitted = world.admit(1, 1).unwrap();
-        (admitted.client_id, admitted.departure)
+        (admitted.client_id, admitted.guard)
     };
-    let (reported, dropped, unwound) = (departure(), departure(), departure());
+    let (reported, dropped, unwound) = (guard(), guard(), guard());
     reported.1.report(CloseReason::ClientDisconnecting);
     drop(dropped.1);
     let guard = unwound.1;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use super::{LINE_BYTES_MAX, payload::Payload, warn_of_broken};
 use crate::{
     cli::{
-        exit::{Exit, Told},
+        exit::{Exit, SilentExit},
         say::say,
     },
     client::{Client, Error, Pending, Receipt},
@@ -44,7 +44,7 @@ pub(super) async fn publish(
     lines.tally.finish();
     outcome?;
     if lines.tally.refused > 0 {
-        return Err(Told(Exit::Failure).into());
+        return Err(SilentExit(Exit::Failure).into());
     }
     Ok(())
 }

@@ -13,15 +13,14 @@ use serde_json::{Value, json};
 use tokio::{runtime, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 
-use super::{super::allowances::Allowances, *};
+use super::*;
+use crate::server::limits::IdentityRateLimiters;
 use crate::{
+    access::AccessRules,
     broker::{Limits, OutboxLimits, Registry},
+    pki::{CertificateFolder, ServerNames, Validity},
+    policy::PolicyFiles,
     protocol::Frame,
-    security::{
-        PolicyFiles,
-        access::AccessRules,
-        issue::{CertificateFolder, ServerNames, Validity},
-    },
 };
 
 const SETTINGS: ConnectionSettings = ConnectionSettings {
@@ -78,14 +77,14 @@ impl Broker {
     }
 
     /// Someone who came through TLS as `identity`, and has taken the greeting.
-    async fn admit(&self, identity: &str) -> Talk {
+    async fn admit(&self, identity: &str) -> Stderr {
         let mut talk = self.admit_unread(identity).await;
         let [greeting] = talk.answers().try_into().unwrap();
         assert_eq!(greeting["event"], "connection_accepted");
         talk
     }
 
-    async fn admit_unread(&self, identity: &str) -> Talk {
+    async fn admit_unread(&self, identity: &str) -> Stderr {
         let outbox = Arc::new(Outbox::new(OutboxLimits {
             hard_bytes: usize::MAX,
             soft_bytes: usize::MAX,
@@ -100,27 +99,27 @@ impl Broker {
             .unwrap();
         let limits = &SETTINGS.client_limits;
         let arrival = Arrival {
-            allowance: Allowances::default().of(&identity, limits, Instant::now()),
+            rate_limiter: IdentityRateLimiters::default().of(&identity, limits, Instant::now()),
             identity,
             address,
             audit: Arc::default(),
         };
         let conversation = Conversation::begin(
             admission,
-            Standing::new(Arc::clone(&POLICY), &[], SystemTime::now()),
+            CredentialStatus::new(Arc::clone(&POLICY), &[], SystemTime::now()),
             arrival,
             self.registry.server_id(),
             Arc::clone(&outbox),
             &SETTINGS,
         );
-        Talk {
+        Stderr {
             conversation,
             outbox,
-            farewell: None,
+            end: None,
         }
     }
 
-    async fn authenticate(&self, identity: &str) -> Talk {
+    async fn authenticate(&self, identity: &str) -> Stderr {
         let mut talk = self.admit(identity).await;
         talk.say(&[r#"{"event":"request_authentication","id":"__"}"#])
             .await;
@@ -130,13 +129,13 @@ impl Broker {
 }
 
 /// One client's side of a conversation.
-struct Talk {
+struct Stderr {
     conversation: Conversation,
     outbox: Arc<Outbox>,
-    farewell: Option<Farewell>,
+    end: Option<ConnectionEnd>,
 }
 
-impl Talk {
+impl Stderr {
     /// Says lines in one go, as the connection hands them on.
     async fn say<L: AsRef<[u8]>>(&mut self, lines: &[L]) {
         let lines: Vec<_> = lines.iter().map(|line| Ok(line.as_ref())).collect();
@@ -146,9 +145,9 @@ impl Talk {
     async fn say_or_overflow(&mut self, lines: &[Result<&[u8], LineTooLong>]) {
         self.conversation.begin_lines();
         for line in lines {
-            assert_eq!(self.farewell, None, "nobody listens any more");
-            if let ControlFlow::Break(farewell) = self.conversation.hear(*line).await {
-                self.farewell = Some(farewell);
+            assert_eq!(self.end, None, "nobody listens any more");
+            if let ControlFlow::Break(end) = self.conversation.handle_line(*line).await {
+                self.end = Some(end);
                 break;
             }
         }
@@ -160,7 +159,7 @@ impl Talk {
         let mut frames: Vec<Frame> = Vec::new();
         let mut cx = Context::from_waker(Waker::noop());
         let _: Poll<_> = self.outbox.poll_take(&mut cx, &mut frames);
-        if let Some(event) = self.farewell.as_ref().and_then(last_line) {
+        if let Some(event) = self.end.as_ref().and_then(closing_event) {
             frames.push(encode(
                 &event,
                 &self.conversation.server_id,
@@ -179,9 +178,9 @@ impl Talk {
     }
 
     fn closed_as(&self) -> Option<CloseReason> {
-        match self.farewell.as_ref()? {
-            Farewell::Closing { reason, .. } => Some(*reason),
-            Farewell::NotAuthenticated { .. } => None,
+        match self.end.as_ref()? {
+            ConnectionEnd::Closing { reason, .. } => Some(*reason),
+            ConnectionEnd::NotAuthenticated { .. } => None,
         }
     }
 }
@@ -313,7 +312,7 @@ mod table {
                         expected = (Some("connection_closing"), Some("client_disconnecting"));
                     }
                 } else {
-                    assert_eq!(talk.farewell, None);
+                    assert_eq!(talk.end, None);
                 }
                 assert_answer(&talk.answers(), expected, reference, *name);
                 let is_in = *name == EventName::RequestAuthentication;
@@ -505,13 +504,13 @@ mod table {
             for talk in [&mut admitted, &mut session] {
                 talk.say(&[line]).await;
                 assert_error(&talk.answers(), line, code, reference);
-                assert_eq!(talk.farewell, None);
+                assert_eq!(talk.end, None);
             }
         }
         for (line, code, reference) in lines_of_sessions {
             session.say(&[line]).await;
             assert_error(&session.answers(), line, code, reference);
-            assert_eq!(session.farewell, None);
+            assert_eq!(session.end, None);
             // Before authentication it does not matter what else is wrong.
             let mut admitted = broker.admit("alice").await;
             admitted.say(&[line]).await;
@@ -539,7 +538,7 @@ mod table {
             broker.authenticate("alice").await,
         ] {
             talk.say(&["", "", ""]).await;
-            assert_eq!(talk.farewell, None);
+            assert_eq!(talk.end, None);
             assert!(talk.answers().is_empty());
         }
     }
@@ -564,7 +563,7 @@ mod table {
         let mut session = broker.authenticate("bob").await;
         admitted.answers();
         broker.fail().await;
-        let told = |talk: &mut Talk| talk.answers().iter().map(gist).collect::<Vec<_>>();
+        let told = |talk: &mut Stderr| talk.answers().iter().map(gist).collect::<Vec<_>>();
         let error = |code: &str| {
             (
                 "error".to_owned(),
@@ -614,7 +613,7 @@ mod counting {
     const HELP: &[u8] = br#"{"event":"help","id":"__","content":{"ref":"r"}}"#;
     const AUTHENTICATE: &[u8] = br#"{"event":"request_authentication","id":"__"}"#;
 
-    fn codes(talk: &mut Talk) -> Vec<String> {
+    fn codes(talk: &mut Stderr) -> Vec<String> {
         let word = |answer: &Value| {
             let (event, code, _) = gist(answer);
             code.unwrap_or(event)
@@ -627,7 +626,7 @@ mod counting {
         let broker = Broker::start();
         let mut talk = broker.admit("alice").await;
         talk.say(&[HELP, PING, HELP, PING]).await;
-        assert_eq!(talk.farewell, None);
+        assert_eq!(talk.end, None);
         assert_eq!(
             codes(&mut talk),
             ["not_authenticated", "pong", "not_authenticated", "pong"]
@@ -642,7 +641,7 @@ mod counting {
         let broker = Broker::start();
         let mut talk = broker.authenticate("alice").await;
         talk.say(&[AUTHENTICATE, PING, AUTHENTICATE, PING]).await;
-        assert_eq!(talk.farewell, None);
+        assert_eq!(talk.end, None);
         talk.answers();
         talk.say(&[AUTHENTICATE, PING]).await;
         assert_eq!(talk.closed_as(), Some(CloseReason::TooManyErrors));
@@ -658,7 +657,7 @@ mod counting {
         for authenticate_between in [false, true] {
             let mut talk = broker.admit("alice").await;
             talk.say_or_overflow(&[Err(LineTooLong), Ok(PING)]).await;
-            assert_eq!(talk.farewell, None);
+            assert_eq!(talk.end, None);
             assert_eq!(codes(&mut talk), ["line_too_long", "pong"]);
             if authenticate_between {
                 talk.say(&[AUTHENTICATE]).await;
@@ -687,7 +686,7 @@ mod counting {
             br#"{"event":"publish","id":"__","content":{"topic":"$x","payload":1}}"#,
         ];
         talk.say(&harmless.repeat(20)).await;
-        assert_eq!(talk.farewell, None);
+        assert_eq!(talk.end, None);
         assert_eq!(talk.answers().len(), 6 + 20 * harmless.len());
     }
 
@@ -713,7 +712,7 @@ mod counting {
         let broker = Broker::start();
         let mut talk = broker.admit_unread("alice").await;
         let mut bytes = 0;
-        while talk.farewell.is_none() {
+        while talk.end.is_none() {
             assert!(bytes <= 16 * 1024, "{bytes} bytes were answered");
             talk.say(&[PING]).await;
             let mut frames: Vec<Frame> = Vec::new();
@@ -730,7 +729,7 @@ mod counting {
         talk.say(&[PING; 50]).await;
         talk.say(&[AUTHENTICATE]).await;
         talk.say(&[PING; 1000]).await;
-        assert_eq!(talk.farewell, None);
+        assert_eq!(talk.end, None);
         assert_eq!(talk.answers().len(), 1051);
     }
 }
@@ -1003,7 +1002,7 @@ struct Protocol {
 }
 
 impl Protocol {
-    fn hear(&mut self, said: &Said, number: usize) {
+    fn handle_line(&mut self, said: &Said, number: usize) {
         match said {
             Said::Blank => {}
             Said::Malformed => self.refuse("malformed_event", None),
@@ -1015,13 +1014,13 @@ impl Protocol {
             Said::Unknown(reference) => self.refuse("unknown_event", reference.as_ref()),
             Said::Forged(_, reference) => self.refuse("id_mismatch", reference.as_ref()),
             Said::BadReference(name) => {
-                if self.may_say(*name, None) {
+                if self.check_state(*name, None) {
                     self.refuse("invalid_field", None);
                 }
             }
             Said::Faulty(fault, reference) => {
                 // All of them are events that need a session.
-                if self.may_say(EventName::Publish, reference.as_ref()) {
+                if self.check_state(EventName::Publish, reference.as_ref()) {
                     let code = match fault {
                         ContentFault::NoTopic | ContentFault::NoPayload => "missing_field",
                         ContentFault::Wildcard => "invalid_topic",
@@ -1033,14 +1032,14 @@ impl Protocol {
                 }
             }
             Said::Whole(name, reference, which) => {
-                if self.may_say(*name, reference.as_ref()) {
-                    self.carry_out(*name, reference.as_ref(), *which, number);
+                if self.check_state(*name, reference.as_ref()) {
+                    self.dispatch(*name, reference.as_ref(), *which, number);
                 }
             }
         }
     }
 
-    fn may_say(&mut self, name: EventName, reference: Option<&String>) -> bool {
+    fn check_state(&mut self, name: EventName, reference: Option<&String>) -> bool {
         let is_request = name == EventName::RequestAuthentication;
         if self.authenticated && is_request {
             self.refuse("already_authenticated", reference);
@@ -1058,7 +1057,7 @@ impl Protocol {
         true
     }
 
-    fn carry_out(
+    fn dispatch(
         &mut self,
         name: EventName,
         reference: Option<&String>,
@@ -1153,7 +1152,7 @@ async fn hold(goes: &[Vec<Said>]) {
         for said in go {
             number += 1;
             lines.push(said.line(number));
-            protocol.hear(said, number);
+            protocol.handle_line(said, number);
             if protocol.closed {
                 break;
             }
@@ -1164,7 +1163,7 @@ async fn hold(goes: &[Vec<Said>]) {
             .collect();
         talk.say_or_overflow(&lines).await;
         assert_eq!(talk.conversation.is_authenticated(), protocol.authenticated);
-        assert_eq!(talk.farewell.is_some(), protocol.closed);
+        assert_eq!(talk.end.is_some(), protocol.closed);
     }
     let (messages, answers): (Vec<Value>, Vec<Value>) = talk
         .answers()
@@ -1223,7 +1222,7 @@ proptest! {
             let answers: Vec<_> = talk.answers().iter().map(gist).collect();
             let refusal = ("error".to_owned(), Some("malformed_event".to_owned()), None);
             assert_eq!(answers, vec![refusal; lines.len()]);
-            assert_eq!(talk.farewell, None);
+            assert_eq!(talk.end, None);
         });
     }
 }

@@ -11,11 +11,9 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use tempfile::TempDir;
-use tidings::security::{
+use tidings::pki::{
+    Authority, CertificateRequest, IssuedFiles, Revocation, RevocationList, RevocationReason,
     inspect::CertificateSummary,
-    issue::{
-        Authority, CertificateRequest, IssuedFiles, Revocation, RevocationList, RevocationReason,
-    },
 };
 
 /// The two files of one certificate.

@@ -1,0 +1,54 @@
+use super::RegistryGone;
+use crate::{
+    access::Denial,
+    protocol::{Code, Fault},
+};
+
+/// Why the broker does not do what a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// It cannot be done.
+    #[error(transparent)]
+    Fault(Fault),
+    /// The access rules do not let this client do it.
+    #[error("{} ({})", .0.reason, .0.code)]
+    Denied(Denial),
+}
+
+impl RequestError {
+    /// The stable word.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Fault(fault) => fault.code,
+            Self::Denied(denial) => denial.code,
+        }
+    }
+}
+
+impl From<Fault> for RequestError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Denial> for RequestError {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+impl From<RegistryGone> for RequestError {
+    fn from(gone: RegistryGone) -> Self {
+        Self::Fault(gone.into())
+    }
+}
+
+impl From<RequestError> for Fault {
+    fn from(refusal: RequestError) -> Self {
+        match refusal {
+            RequestError::Fault(fault) => fault,
+            RequestError::Denied(denial) => denial.into(),
+        }
+    }
+}

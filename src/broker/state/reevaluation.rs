@@ -1,0 +1,173 @@
+//! Other rules come into force while clients are here: who loses what by them.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{Batch, Client, State, Told};
+use crate::{
+    access::{AccessRules, Denial, Permissions},
+    identity::Identity,
+    protocol::{ClientId, CloseReason},
+    topic::TopicFilter,
+};
+
+/// What judging everyone anew came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reevaluated {
+    /// How many clients were judged.
+    pub clients: usize,
+    /// What the rules no longer give to some of them. They have been told.
+    pub withdrawn: Vec<Withdrawn>,
+}
+
+/// What a client had and has no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// Whose it was.
+    pub client_id: ClientId,
+    /// Who that is.
+    pub identity: Identity,
+    /// From where.
+    pub address: SocketAddr,
+    /// The subscription; `None` where it is all of it: no rule admits the client any longer, and its
+    /// connection closes.
+    pub subscription: Option<TopicFilter>,
+    /// By which rule, and why.
+    pub denial: Denial,
+}
+
+impl State {
+    /// Summons everyone; by other rules than before, also holds everyone to them.
+    pub(super) fn reevaluate(
+        &mut self,
+        access: Arc<AccessRules>,
+        batch: &mut Batch,
+    ) -> Reevaluated {
+        let mut reevaluated = Reevaluated {
+            clients: self.clients.len(),
+            ..Reevaluated::default()
+        };
+        if !Arc::ptr_eq(&access, &self.access) {
+            self.access = access;
+            // The table may be the same, but who may have what is not: what was routed by the last
+            // generation is to be routed anew.
+            batch.routes_changed = true;
+            let mut clients: Vec<ClientId> = self.clients.keys().copied().collect();
+            clients.sort_unstable();
+            for client_id in clients {
+                self.reevaluate_client(client_id, &mut reevaluated, batch);
+            }
+        }
+        for client in self.clients.values() {
+            batch.effects.outgoing.tell(client.outbox(), Told::Recheck);
+        }
+        reevaluated
+    }
+
+    fn reevaluate_client(
+        &mut self,
+        client_id: ClientId,
+        reevaluated: &mut Reevaluated,
+        batch: &mut Batch,
+    ) {
+        let Some(client) = self.clients.get_mut(&client_id) else {
+            return;
+        };
+        let scope = client
+            .authenticated
+            .as_ref()
+            .and_then(|authenticated| authenticated.scope.as_deref());
+        let permissions = match self.access.permissions(&client.identity, client_id) {
+            Ok(permissions) => match scope {
+                Some(scope) => permissions.narrowed_to(scope),
+                None => permissions,
+            },
+            Err(denial) => {
+                let closed = Told::Close(CloseReason::PermissionWithdrawn);
+                batch.effects.outgoing.tell(client.outbox(), closed);
+                reevaluated
+                    .withdrawn
+                    .push(client.withdrawn(client_id, None, denial));
+                // Until its task has heard of it, it can do nothing more.
+                client.permit(Permissions::nothing().into(), batch);
+                return;
+            }
+        };
+        let is_same = permissions == client.permissions;
+        // Also when they permit the same: the rules may stand on other lines.
+        client.permit(permissions, batch);
+        if !is_same {
+            self.withdraw_subscriptions(client_id, reevaluated, batch);
+            self.reevaluate_presence(client_id, batch);
+        }
+    }
+
+    /// Ends the subscriptions that a client may no longer have.
+    fn withdraw_subscriptions(
+        &mut self,
+        client_id: ClientId,
+        reevaluated: &mut Reevaluated,
+        batch: &mut Batch,
+    ) {
+        let Some(client) = self.clients.get_mut(&client_id) else {
+            return;
+        };
+        let Some(authenticated) = &mut client.authenticated else {
+            return;
+        };
+        let identity = client.identity.clone();
+        let permissions = &client.permissions;
+        let mut ended = Vec::new();
+        authenticated.subscriptions.retain(|filter| {
+            let denial = permissions.may_subscribe(filter).err();
+            ended.extend(denial.clone().map(|denial| (filter.clone(), denial)));
+            denial.is_none()
+        });
+        ended.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (filter, denial) in ended {
+            self.subscriptions.remove(&filter, client_id, &identity);
+            self.tell(client_id, Told::SubscriptionClosed(filter.clone()), batch);
+            if let Some(client) = self.clients.get(&client_id) {
+                reevaluated
+                    .withdrawn
+                    .push(client.withdrawn(client_id, Some(filter), denial));
+            }
+        }
+    }
+
+    /// Shows a client, or takes it out of sight, as its permissions now have it.
+    fn reevaluate_presence(&mut self, client_id: ClientId, batch: &mut Batch) {
+        let Some(client) = self.clients.get(&client_id) else {
+            return;
+        };
+        match (
+            self.roster.contains_key(&client_id),
+            client.permissions.presence(),
+        ) {
+            (false, true) => self.appear(client_id, batch),
+            (true, false) => {
+                let identity = client.identity.clone();
+                self.stop_hearing(client_id, batch);
+                let reason = CloseReason::PermissionWithdrawn;
+                self.disappear(client_id, &identity, reason, batch);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Client {
+    fn withdrawn(
+        &self,
+        client_id: ClientId,
+        subscription: Option<TopicFilter>,
+        denial: Denial,
+    ) -> Withdrawn {
+        Withdrawn {
+            client_id,
+            identity: self.identity.clone(),
+            address: self.address,
+            subscription,
+            denial,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Files that decide who may be here and do what.
+//!
+//! Owns how they are read (whole, bounded, and remembered by digest), how one is put in the place of
+//! another, and the words for those that cannot be used. Knows nothing of what is in them.
+
+mod atomic;
+mod digest;
+mod tracked;
+mod words;
+
+pub(crate) use atomic::AtomicFile;
+pub(crate) use digest::sha256;
+pub use tracked::{Contents, FILE_BYTES_MAX, TrackedFiles};
+pub(crate) use words::{GARBLED, Unreadable, WritableByOthers, remedy};

@@ -1,0 +1,152 @@
+use std::{fmt, sync::Arc};
+
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    pki_types::{CertificateDer, UnixTime},
+    server::danger::{ClientCertVerified, ClientCertVerifier},
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::{handshake_text::KEY_KINDS, trust::Trust};
+
+/// Certificates beside the client's own that are looked at: longer chains nobody has, and trying
+/// how they fit together is work.
+const CHAIN_MAX: usize = 8;
+
+/// Demands of a client's certificate, beside all that the verifier inside demands, that it says it
+/// is for client use, and that its chain is no longer than any is.
+///
+/// WebPKI takes a certificate that states no use at all for any use. A CA that also makes
+/// certificates for other ends would thereby let their holders in.
+#[derive(Debug)]
+pub(super) struct RequireClientAuth(pub(super) Trust<dyn ClientCertVerifier>);
+
+/// What is demanded here and nowhere else.
+#[derive(thiserror::Error)]
+pub(super) enum UnsuitableCertificate {
+    /// The certificate has no extended key usage at all.
+    #[error(
+        "the client's certificate does not state that it is for client use (extended key usage clientAuth)"
+    )]
+    NoStatedUse,
+    #[error(
+        "the client sent a chain of {0} certificates: beside its own at most {CHAIN_MAX} are looked at"
+    )]
+    ChainTooLong(usize),
+    /// A CA that the client brought, counted from 1 for the client's own certificate.
+    #[error(
+        "certificate {0} of the client's chain is of a CA for other uses (its extended key usage has no clientAuth): have that CA's certificate issued anew, with clientAuth or without any extended key usage"
+    )]
+    IssuerForOtherUses(usize),
+    /// The certificate is good, and the signature with which the client is to show that it is its.
+    #[error(
+        "the client did not prove that it holds the key of its certificate: it signs with another, or the key is of a kind that is not taken here ({KEY_KINDS})"
+    )]
+    Unproven,
+}
+
+impl fmt::Debug for UnsuitableCertificate {
+    /// In words: of an error that is not its own, rustls prints this into the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl ClientCertVerifier for RequireClientAuth {
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if intermediates.len() > CHAIN_MAX {
+            return Err(refused(UnsuitableCertificate::ChainTooLong(
+                intermediates.len() + 1,
+            )));
+        }
+        let verified = self.0.verify(now, |verifier| {
+            verifier.verify_client_cert(end_entity, intermediates, now)
+        });
+        let verified = verified.map_err(|error| match error {
+            Error::InvalidCertificate(
+                CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. },
+            ) if states_client_use(end_entity) => issuer_for_other_uses(intermediates, error),
+            other => other,
+        })?;
+        if states_client_use(end_entity) {
+            return Ok(verified);
+        }
+        Err(refused(UnsuitableCertificate::NoStatedUse))
+    }
+
+    fn offer_client_auth(&self) -> bool {
+        self.0.of_all().offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.of_all().client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.of_all().root_hint_subjects()
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let verifier = self.0.of_all();
+        let verified = verifier.verify_tls12_signature(message, cert, dss);
+        verified.map_err(unproven)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let verifier = self.0.of_all();
+        let verified = verifier.verify_tls13_signature(message, cert, dss);
+        verified.map_err(unproven)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.of_all().supported_verify_schemes()
+    }
+}
+
+fn refused(reason: UnsuitableCertificate) -> Error {
+    CertificateError::Other(OtherError(Arc::new(reason))).into()
+}
+
+/// Of a certificate that could not be verified, what rustls says sounds as if it were about itself.
+fn unproven(error: Error) -> Error {
+    match error {
+        Error::InvalidCertificate(_) => refused(UnsuitableCertificate::Unproven),
+        other => other,
+    }
+}
+
+/// WebPKI refuses the whole chain for one in it, and does not say which.
+fn issuer_for_other_uses(intermediates: &[CertificateDer<'_>], error: Error) -> Error {
+    let of_other_uses = |issuer: &CertificateDer<'_>| client_use(issuer) == Some(false);
+    match intermediates.iter().position(of_other_uses) {
+        Some(index) => refused(UnsuitableCertificate::IssuerForOtherUses(index + 2)),
+        None => error,
+    }
+}
+
+fn states_client_use(certificate: &CertificateDer<'_>) -> bool {
+    client_use(certificate) == Some(true)
+}
+
+/// Whether client use is among the extended key usages; `None` where none are stated.
+fn client_use(certificate: &CertificateDer<'_>) -> Option<bool> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let usage = certificate.extended_key_usage().ok()??;
+    Some(usage.value.client_auth)
+}

@@ -1,0 +1,58 @@
+//! Reads files of certificates, keys and revocation lists.
+//!
+//! Owns who else may have access to such a file.
+
+use std::path::Path;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::{
+    error::{Problem, TlsError},
+    pem,
+};
+use crate::files::{Contents, TrackedFiles};
+
+/// A file that decides who is trusted, which is not for everyone to write.
+pub(super) fn read(path: &Path, sources: &mut TrackedFiles) -> Result<Contents, TlsError> {
+    let contents = open(path, sources)?;
+    check_writers(path, &contents)?;
+    Ok(contents)
+}
+
+pub(super) fn read_certificates(
+    path: &Path,
+    sources: &mut TrackedFiles,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    pem::certificates(&read(path, sources)?.bytes).map_err(|fault| TlsError::unusable(path, fault))
+}
+
+/// A private key, which is for its owner alone unless `allow_loose_permissions`.
+pub(super) fn read_key(
+    path: &Path,
+    allow_loose_permissions: bool,
+    sources: &mut TrackedFiles,
+) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let contents = open(path, sources)?;
+    if contents.is_open_to_others() && !allow_loose_permissions {
+        let problem = Problem::LoosePermissions(contents.mode & 0o777);
+        return Err(TlsError::new(path, problem));
+    }
+    check_writers(path, &contents)?;
+    pem::private_key(&contents.bytes).map_err(|fault| TlsError::unusable(path, fault))
+}
+
+fn open(path: &Path, sources: &mut TrackedFiles) -> Result<Contents, TlsError> {
+    sources
+        .read(path)
+        .map_err(|error| TlsError::new(path, Problem::Read(error)))
+}
+
+fn check_writers(path: &Path, contents: &Contents) -> Result<(), TlsError> {
+    if contents.is_writable_by_others() {
+        return Err(TlsError::new(
+            path,
+            Problem::WritableByOthers(contents.mode),
+        ));
+    }
+    Ok(())
+}
