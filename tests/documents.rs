@@ -366,6 +366,70 @@ fn every_command_that_a_sentence_names_is_there() {
     }
 }
 
+/// The sources of the program, with texts that go on in the next line in one piece.
+fn sources() -> String {
+    let mut text = String::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let mut goes_on = false;
+            for line in fs::read_to_string(path).unwrap().lines() {
+                let line = if goes_on { line.trim_start() } else { line };
+                goes_on = line.ends_with('\\');
+                text.push_str(line.trim_end_matches('\\'));
+                if !goes_on {
+                    text.push('\n');
+                }
+            }
+        }
+    }
+    text
+}
+
+/// What is quoted of a message in a cell of a table: the pieces between `…` that are sentences.
+fn quoted_pieces(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|quoted| quoted.split('…'))
+        .map(|piece| piece.trim_matches([' ', ':']))
+        .filter(|piece| piece.contains(' '))
+}
+
+/// An operator searches the document for what the log says.
+#[test]
+fn messages_that_operations_quotes_are_those_of_the_program() {
+    const OF_OTHERS: [&str; 3] = [
+        "Permission denied",
+        "Address already in use",
+        "Cannot assign requested address",
+    ];
+    let document = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let sources = sources();
+    let (mut section, mut quoted) = ("", 0);
+    for line in document.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            section = heading;
+        }
+        let column = match section {
+            "The log" => 1,
+            "Troubleshooting" => 2,
+            _ => continue,
+        };
+        let cell = line.split('|').nth(column).unwrap_or_default();
+        for piece in quoted_pieces(cell).filter(|piece| !OF_OTHERS.contains(piece)) {
+            assert!(sources.contains(piece), "no message has {piece:?}: {line}");
+            quoted += 1;
+        }
+    }
+    assert!(quoted > 50, "{quoted}");
+}
+
 /// The rule for characters, as `docs/security.md` states it, against the code, for every character.
 #[test]
 fn identities_hold_what_the_document_says() {
