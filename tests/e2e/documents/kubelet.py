@@ -22,6 +22,7 @@ USAGES = {
 }
 CONFIG_MAPS = {"tidings": ["ca.crt", "access.toml"]}
 HOST = "broker.example.org"
+LOG = "/run/pod.log"
 
 
 def read(path):
@@ -87,10 +88,50 @@ def publish(secret, topic, port):
     return subprocess.run(command).returncode
 
 
+def mount_volumes(pod, container, secrets):
+    """Mounts what the container asks for. Gives a function that mounts a Secret's new content."""
+    group = pod["securityContext"]["fsGroup"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    places = {}
+    for place in container["volumeMounts"]:
+        volume = volumes[place["name"]]
+        if "secret" in volume:
+            secret = volume["secret"]
+            places[secret["secretName"]] = place["mountPath"], secret.get("defaultMode", 0o644)
+        else:
+            files = CONFIG_MAPS[volume["configMap"]["name"]]
+            mount(place["mountPath"], {name: read(name) for name in files}, 0o644, group)
+
+    def mount_secret(name, files):
+        path, mode = places[name]
+        mount(path, files, mode, group)
+
+    for name in places:
+        mount_secret(name, secrets[name])
+    return mount_secret
+
+
+def start(container, user):
+    environment = {variable["name"]: variable["value"] for variable in container["env"]}
+    # Otherwise a renewal takes a minute or two.
+    environment |= {"PATH": os.environ["PATH"], "TIDINGS_RELOAD_INTERVAL": "100ms"}
+    return subprocess.Popen(
+        container["command"],
+        env=environment,
+        user=user["runAsUser"],
+        group=user["runAsGroup"],
+        extra_groups=[user["fsGroup"]],
+        stderr=open(LOG, "wb"),
+    )
+
+
 def main():
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     manifests = [part for file in sys.argv[1:] for part in yaml.safe_load_all(read(file))]
-    of_kind = lambda kind: [part for part in manifests if part["kind"] == kind]
+
+    def of_kind(kind):
+        return [part for part in manifests if part["kind"] == kind]
+
     certificates = {part["spec"]["secretName"]: part for part in of_kind("Certificate")}
     secrets = {name: issue(certificate) for name, certificate in certificates.items()}
     [deployment], [service] = of_kind("Deployment"), of_kind("Service")
@@ -98,52 +139,31 @@ def main():
     pod, labels = template["spec"], template["metadata"]["labels"]
     assert labels == deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
     [container] = pod["containers"]
-    [port] = container["ports"]
-    assert service["spec"]["ports"][0]["targetPort"] == port["name"]
-    user = pod["securityContext"]
+    [open_port] = container["ports"]
+    assert service["spec"]["ports"][0]["targetPort"] == open_port["name"]
+    port = open_port["containerPort"]
 
-    volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    for place in container["volumeMounts"]:
-        volume = volumes[place["name"]]
-        if "secret" in volume:
-            files = secrets[volume["secret"]["secretName"]]
-            mode = volume["secret"].get("defaultMode", 0o644)
-            renew = (place["mountPath"], volume["secret"]["secretName"], mode)
-        else:
-            files = {name: read(name) for name in CONFIG_MAPS[volume["configMap"]["name"]]}
-            mode = 0o644
-        mount(place["mountPath"], files, mode, user["fsGroup"])
-
-    environment = {variable["name"]: variable["value"] for variable in container["env"]}
-    # Otherwise a renewal takes a minute or two.
-    environment |= {"PATH": os.environ["PATH"], "TIDINGS_RELOAD_INTERVAL": "100ms"}
-    broker = subprocess.Popen(
-        container["command"],
-        env=environment,
-        user=user["runAsUser"],
-        group=user["runAsGroup"],
-        extra_groups=[user["fsGroup"]],
-        stderr=open("/run/pod.log", "wb"),
-    )
+    mount_secret = mount_volumes(pod, container, secrets)
+    broker = start(container, pod["securityContext"])
     for probe in ("readinessProbe", "livenessProbe"):
-        assert container[probe]["tcpSocket"]["port"] == port["name"]
-        until(probe, lambda: accepts(port["containerPort"]) or broker.poll())
-    assert publish(secrets["sensor-7"], "plant/sensor-7/heat", port["containerPort"]) == 0
-    assert publish(secrets["sensor-7"], "plant/sensor-8/heat", port["containerPort"]) == 1
+        assert container[probe]["tcpSocket"]["port"] == open_port["name"]
+        until(probe, lambda: accepts(port) or broker.poll() is not None)
+    assert publish(secrets["sensor-7"], "plant/sensor-7/heat", port) == 0
+    assert publish(secrets["sensor-7"], "plant/sensor-8/heat", port) == 1
 
-    before = served(port["containerPort"])
-    path, name, mode = renew
-    mount(path, issue(certificates[name]), mode, user["fsGroup"])
-    until("the renewed certificate", lambda: served(port["containerPort"]) != before)
+    before = served(port)
+    mount_secret("tidings-server", issue(certificates["tidings-server"]))
+    until("the renewed certificate", lambda: served(port) != before)
     broker.terminate()
     assert broker.wait(20) == 0
-    log = read("/run/pod.log").decode()
-    assert "publish_denied" in log and "warn" not in log.lower(), log
+    # Probes and a renewal are no reason for a warning.
+    log = read(LOG).decode()
+    assert "publish_denied" in log and " WARN " not in log, log
 
 
 try:
     main()
 except BaseException:
-    if os.path.exists("/run/pod.log"):
-        print(read("/run/pod.log").decode())
+    if os.path.exists(LOG):
+        print(read(LOG).decode())
     raise

@@ -24,6 +24,7 @@ run() {
   file=$(value "$1" EnvironmentFile)
   set -a
   # A dash in front: the file may be missing.
+  # shellcheck source=/dev/null
   [[ -z $file || ! -e ${file#-} ]] || . "${file#-}"
   set +a
   MAINPID=$(cat "/run/$1.pid" 2> /dev/null || true) \
