@@ -1,12 +1,14 @@
-//! The commands: what is typed, and what is printed.
+//! The commands: arguments, output and exit codes.
 //!
-//! Standard output is data, standard error is talk. Exit codes: 0 done, 1 it failed, 64 it was
-//! typed or configured wrongly, 69 an address is not to be had, 70 a fault of ours.
+//! Standard output is for data, standard error for messages. Exit codes: 0 success, 1 failure, 64 bad
+//! usage or configuration, 69 cannot listen on an address, 70 a bug in tidings.
 
 mod certs;
 mod completions;
 mod connect;
+mod descriptors;
 mod dev;
+mod environment;
 mod exit;
 mod explain;
 mod log;
@@ -46,34 +48,35 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Publish a message, a file, or every line of standard input.
     Pub(publish::Publish),
-    /// Subscribe, and print what comes, one payload a line.
+    /// Subscribe, and print the messages, one payload per line.
     Sub(subscribe::Subscribe),
-    /// Make certificates and look at them.
+    /// Create and inspect certificates.
     #[command(subcommand)]
     Certs(certs::CertsCommand),
-    /// Make, list and revoke the tokens that a server takes.
+    /// Create, list and revoke the tokens that a broker accepts.
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Tell whether access rules allow something, and which of them decides.
+    /// Show whether access rules allow something, and which rule decides.
     Explain(explain::Explain),
-    /// Explain the events of the protocol, all or one.
+    /// Explain the events of the protocol, or one of them.
     Events(reference::Events),
-    /// Explain the codes of refusals and errors, all or one.
+    /// Explain the codes of refusals and errors, or one of them.
     Errors(reference::Errors),
-    /// Print a script that completes commands and flags in a shell.
+    /// Print a completion script for a shell.
     Completions(completions::Completions),
 }
 
-/// Parses the command line, runs the command, and turns its outcome into an exit code.
+/// Parses the command line, runs the command, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) if is_help(&error) && means_a_host(env::args_os().skip(1)) => {
+        Err(error) if is_help(&error) && means_a_host(arguments.iter().skip(1).cloned()) => {
             let fault = "-h asks for help and takes no host: give the broker with -s HOST:PORT (nothing was done)";
             return exit::code(Err(exit::UsageError(fault.to_owned()).into()));
         }
-        Err(error) => return exit::usage(&error),
+        Err(error) => return exit::usage(&environment::with_origin(error, &arguments)),
     };
     exit::of(|| match cli.command {
         Command::Serve(command) => command.run(),
@@ -92,7 +95,7 @@ fn is_help(error: &clap::Error) -> bool {
     error.kind() == ErrorKind::DisplayHelp
 }
 
-/// The clients of other brokers take `-h HOST`. Help with exit code 0 would look like success there.
+/// Clients of other brokers take `-h HOST`. To a script, help with exit code 0 would look like success.
 fn means_a_host(arguments: impl Iterator<Item = OsString>) -> bool {
     let arguments: Vec<String> = arguments
         .map(|argument| argument.to_string_lossy().into_owned())

@@ -5,12 +5,16 @@
 
 mod filter;
 mod name;
+#[cfg(feature = "broker")]
 mod node;
+#[cfg(feature = "broker")]
 mod small_map;
+#[cfg(feature = "broker")]
 mod tree;
 
 pub use filter::{FilterError, FilterShape, TopicFilter};
 pub use name::{Topic, TopicError};
+#[cfg(feature = "broker")]
 pub use tree::{FilterTree, Subscribers};
 
 /// Bytes of a topic or filter.

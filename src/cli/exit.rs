@@ -10,6 +10,7 @@ use crate::{
     client,
     config::ConfigError,
     pki::{IssueError, inspect::InspectError},
+    policy::PolicyError,
     protocol::Code,
     server::ServerError,
     tls::TlsError,
@@ -96,6 +97,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         };
     }
     let is_usage = error.is::<ConfigError>()
+        || error.is::<PolicyError>()
         || error.is::<TlsError>()
         || error.is::<AccessError>()
         || error.is::<TokenFileError>()

@@ -16,7 +16,10 @@ use tracing_subscriber::{
 };
 
 use super::exit::UsageError;
-use crate::{config::LogFormat, server::AUDIT_TARGET};
+use crate::{
+    config::{Configuration, LogFormat, Logging, Setting},
+    server::AUDIT_TARGET,
+};
 
 /// Lines that wait in a queue for whoever reads the log. Beyond it they are dropped, counted and
 /// told of: a reader that stalls must not stall the broker.
@@ -103,14 +106,15 @@ fn since(told: &mut usize, dropped: &ErrorCounter) -> Option<usize> {
 }
 
 /// Starts the log, on standard error.
-pub(super) fn start(filter: &str, format: LogFormat) -> anyhow::Result<Log> {
-    let filter = parse_filter(filter)?;
+pub(super) fn start(configuration: &Configuration) -> anyhow::Result<Log> {
+    let Logging { log, log_format } = &configuration.values().logging;
+    let filter = parse_filter(log, &configuration.setting("log"))?;
     let log = Log::to(io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(log.writer());
     // The journal notes the time of every line itself.
     let is_journal = env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream));
-    match format {
+    match log_format {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init()?,
         LogFormat::Human if is_journal => {
             registry
@@ -140,18 +144,18 @@ fn has_colours() -> bool {
 
 /// A lone word is meant as a level. The library would take a mistyped one for the name of a target,
 /// and log nothing at all.
-fn parse_filter(text: &str) -> Result<EnvFilter, UsageError> {
+fn parse_filter(text: &str, setting: &Setting) -> Result<EnvFilter, UsageError> {
     let is_target = |word: &str| word.starts_with("tidings") || word.contains("::");
     let is_level = |word: &str| word == "off" || word.parse::<Level>().is_ok();
     for directive in text.split(',').map(str::trim) {
         if !directive.contains(['=', '[']) && !is_level(directive) && !is_target(directive) {
             return Err(UsageError(format!(
-                "--log {text:?}: {directive:?} is neither a level (error, warn, info, debug, trace, off) nor a filter such as tidings::server=debug"
+                "{setting} {text:?}: {directive:?} is neither a level (error, warn, info, debug, trace, off) nor a filter such as tidings::server=debug"
             )));
         }
     }
     EnvFilter::try_new(text)
-        .map_err(|error| UsageError(format!("--log {text:?} is no filter: {error}")))
+        .map_err(|error| UsageError(format!("{setting} {text:?} is not a filter: {error}")))
 }
 
 /// A panic ends one connection, and must not go by unseen: it is a line of the log like any other.

@@ -353,5 +353,5 @@ fn could_be_edge(line: &[u8]) -> bool {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "broker"))]
 mod tests;

@@ -29,6 +29,101 @@ fn variables_of_a_client_are_not_the_brokers() {
     broker.client("alice");
 }
 
+/// So services did that were set up for version 0.1.
+#[test]
+fn serve_takes_certificate_and_key_from_shared_variables_beside_a_ca_of_its_own() {
+    let certificates = Arc::new(Certificates::new());
+    let server = certificates.files("server");
+    let mut command = tidings();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--ca"])
+        .arg(certificates.ca())
+        .env("TIDINGS_CERT", &server.certificate)
+        .env("TIDINGS_KEY", &server.key);
+    let broker = Broker::launch(command, &certificates);
+    broker.client("alice");
+}
+
+#[test]
+fn a_bad_value_is_reported_by_the_variable_that_holds_it() {
+    let certificates = Certificates::new();
+    let serving = |arguments: &[&str]| {
+        let mut command = serve(&certificates);
+        command.args(arguments);
+        command
+    };
+    let plain = |arguments: &[&str]| {
+        let mut command = tidings();
+        command.args(arguments);
+        command
+    };
+    let publish = ["pub", "-t", "a", "-m", "1"];
+    for (mut command, name, value, told) in [
+        // clap parses it.
+        (
+            serving(&[]),
+            "TIDINGS_LISTEN",
+            "localhost",
+            "for 'TIDINGS_LISTEN'",
+        ),
+        (
+            serving(&[]),
+            "TIDINGS_TLS_MIN",
+            "1.1",
+            "for 'TIDINGS_TLS_MIN'",
+        ),
+        (
+            plain(&publish),
+            "TIDINGS_CONNECT_TIMEOUT",
+            "x",
+            "for 'TIDINGS_CONNECT_TIMEOUT'",
+        ),
+        (
+            plain(&["certs", "init"]),
+            "TIDINGS_CERTS",
+            "",
+            "for 'TIDINGS_CERTS'",
+        ),
+        // It is checked later.
+        (
+            serving(&[]),
+            "TIDINGS_LOG",
+            "verbos",
+            "TIDINGS_LOG \"verbos\"",
+        ),
+        (
+            serving(&[]),
+            "TIDINGS_OUTBOX_BYTES_SOFT",
+            "9000000",
+            "TIDINGS_OUTBOX_BYTES_SOFT (9000000) is above the default of --outbox-bytes-max",
+        ),
+        (
+            serving(&[]),
+            "TIDINGS_TOKEN_KEYS",
+            "x",
+            "TIDINGS_TOKEN_KEYS needs --token-issuer",
+        ),
+        (
+            serving(&[]),
+            "TIDINGS_TOKEN_ISSUER",
+            "x",
+            "TIDINGS_TOKEN_ISSUER needs --token-keys",
+        ),
+        // The flag counts, whatever the variable holds.
+        (
+            serving(&["--listen", "nowhere"]),
+            "TIDINGS_LISTEN",
+            "localhost",
+            "'nowhere' for '--listen",
+        ),
+    ] {
+        command.env(name, value);
+        let outcome = run(command);
+        assert_eq!(outcome.code, Some(64), "{outcome:?}");
+        assert!(outcome.err_text().contains(told), "{told}: {outcome:?}");
+    }
+}
+
 #[test]
 fn dev_does_not_take_the_variables_of_a_client() {
     let certificates = Arc::new(Certificates::new());
