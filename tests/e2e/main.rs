@@ -30,6 +30,7 @@ mod cli_settings;
 mod clock;
 mod delivery;
 mod dev;
+mod documents;
 mod endings;
 mod events;
 mod hostile;
