@@ -15,10 +15,10 @@ use super::{handshake_text::KEY_KINDS, trust::Trust};
 /// how they fit together is work.
 const CHAIN_MAX: usize = 8;
 
-/// Pairs of them in which the one can have issued the other, by its name. A chain in which each has
-/// two such issuers has fewer. WebPKI tries every order that names allow: eight CAs of one name have
-/// tens of thousands, each for a stranger to ask for.
-const LINKS_MAX: usize = 2 * CHAIN_MAX;
+/// Pairs of them in which the one can have issued the other, by its name: as many as a long chain
+/// has, and some more for CAs that come by two certificates. WebPKI tries every order that names
+/// allow: eight CAs of one name have tens of thousands, each for a stranger to ask for.
+const LINKS_MAX: usize = CHAIN_MAX + 4;
 
 /// Demands of a client's certificate, beside all that the verifier inside demands, that it says it
 /// is for client use, and that its chain is no longer than any is and fits together in few ways.
