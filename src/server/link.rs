@@ -207,9 +207,7 @@ impl Link {
         let mut cx = Context::from_waker(Waker::noop());
         let mut take = || self.outbox.poll_take(&mut cx, self.wire.queue());
         // A summons comes too late. Neither "nothing left" nor "closed" leaves anything to do.
-        if take() == Poll::Ready(Err(Interrupt::Summoned)) {
-            let _ = take();
-        }
+        while let Poll::Ready(Ok(()) | Err(Interrupt::Summoned)) = take() {}
     }
 
     fn poll_wake(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<Wake> {
