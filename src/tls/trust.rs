@@ -20,6 +20,8 @@ use rustls::{
     server::VerifierBuilderError,
 };
 
+use super::x509::issuer_that_may_not_sign;
+
 /// An authority, and from when on it is good no more.
 pub(super) type Anchor = (TrustAnchor<'static>, SystemTime);
 
@@ -42,6 +44,20 @@ pub(super) struct Trust<V: ?Sized> {
 #[derive(thiserror::Error)]
 #[error("the certificate is from a CA that has expired")]
 pub(super) struct AuthorityEnded;
+
+/// A CA that the server brought, counted from 1 for the server's own certificate.
+#[derive(thiserror::Error)]
+#[error(
+    "certificate {0} of the server's chain is of a CA that may not sign certificates (its key usage has no keyCertSign)"
+)]
+struct IssuerMayNotSign(usize);
+
+impl fmt::Debug for IssuerMayNotSign {
+    /// In words, likewise.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl fmt::Debug for AuthorityEnded {
     /// In words: of an error that is not its own, rustls prints this.
@@ -171,9 +187,16 @@ impl ServerCertVerifier for TrustInServers {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.0.verify(now, |verifier| {
+        let verified = self.0.verify(now, |verifier| {
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-        })
+        })?;
+        match issuer_that_may_not_sign(end_entity, intermediates) {
+            Some(index) => {
+                let fault = OtherError(Arc::new(IssuerMayNotSign(index + 2)));
+                Err(CertificateError::Other(fault).into())
+            }
+            None => Ok(verified),
+        }
     }
 
     fn verify_tls12_signature(
