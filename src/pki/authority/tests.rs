@@ -8,7 +8,10 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
+use rcgen::{BasicConstraints, IsCa};
+
 use super::*;
+use crate::pki::Purpose;
 
 fn today() -> UnixTime {
     UnixTime::since_unix_epoch(crate::clock::since_1970(std::time::SystemTime::now()))
@@ -67,7 +70,7 @@ fn written(
 fn each_certificate_serves_its_purpose_alone() {
     let authority = Authority::generate("root").unwrap();
     let mut request = CertificateRequest::client("alice");
-    request.dns.push("alice.example".to_owned());
+    request.names.dns.push("alice.example".to_owned());
     for (purpose, client, server) in [
         (Purpose::Client, true, false),
         (Purpose::Server, false, true),
@@ -176,9 +179,9 @@ fn a_ca_is_loaded_only_from_files_that_make_one() {
 #[test]
 fn a_ca_whose_subject_cannot_be_copied_signs_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut params = common_params(&["one", "two"], Validity::days(30)).unwrap();
+    let mut params = profiles::common(&["one", "two"], Validity::days(30)).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    let key = generate_key().unwrap();
+    let key = keys::generate().unwrap();
     let pem = params.self_signed(&key).unwrap().pem();
     let (certificate, key) = written(&folder, &pem, &key.serialize_pem(), 0o600);
     let loaded = Authority::load(&certificate, &key).unwrap();
@@ -195,13 +198,13 @@ fn a_ca_whose_subject_cannot_be_copied_signs_nothing() {
 fn tests_can_ask_for_odd_certificates() {
     let authority = Authority::generate("root").unwrap();
     let mut request = CertificateRequest::client("alice");
-    request.common_names.clear();
+    request.names.common_names.clear();
     request.purpose = Purpose::Unstated;
     authority.issue(&request).unwrap();
-    request.common_names = vec!["a".to_owned(), "b".to_owned()];
-    request.uris = vec!["urn:a".to_owned(), "urn:b".to_owned()];
+    request.names.common_names = vec!["a".to_owned(), "b".to_owned()];
+    request.names.uris = vec!["urn:a".to_owned(), "urn:b".to_owned()];
     authority.issue(&request).unwrap();
-    request.common_names.push("c".to_owned());
+    request.names.common_names.push("c".to_owned());
     assert!(matches!(
         authority.issue(&request),
         Err(IssueError::TooManyCommonNames)

@@ -1,14 +1,36 @@
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt};
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::identity::IdentityError;
+use crate::{identity::IdentityError, pki::RevocationList};
 
 fn folder() -> (TempDir, CertificateFolder) {
     let temporary = tempfile::tempdir().unwrap();
     let folder = CertificateFolder::new(temporary.path().join("deep/certs"));
     (temporary, folder)
+}
+
+/// A folder as `init` makes it.
+pub(super) fn made_folder() -> (TempDir, CertificateFolder) {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = CertificateFolder::new(temporary.path());
+    folder
+        .init(Validity::default(), &ServerNames::default())
+        .unwrap();
+    (temporary, folder)
+}
+
+pub(super) fn certificate(folder: &CertificateFolder, name: &str) -> RevocationTarget {
+    RevocationTarget::Certificate(folder.certificate(name))
+}
+
+pub(super) fn crl(folder: &CertificateFolder) -> RevocationList {
+    folder.authority().unwrap().read_crl(&folder.crl()).unwrap()
+}
+
+pub(super) fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
 }
 
 fn contents(folder: &CertificateFolder) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -17,17 +39,6 @@ fn contents(folder: &CertificateFolder) -> BTreeMap<PathBuf, Vec<u8>> {
         .map(|entry| entry.unwrap().path())
         .map(|path| (path.clone(), fs::read(path).unwrap()))
         .collect()
-}
-
-#[test]
-fn a_key_whose_certificate_cannot_be_written_is_in_nobodys_way() {
-    let temporary = tempfile::tempdir().unwrap();
-    let files = IssuedFiles {
-        certificate: temporary.path().join("missing/a.crt"),
-        key: temporary.path().join("a.key"),
-    };
-    assert!(write_pair(&files, "certificate", "key").is_err());
-    assert!(!files.key.exists());
 }
 
 #[test]
