@@ -1,31 +1,37 @@
-//! Makes a CA and certificates, and takes certificates back: for `tidings certs`, for `serve --dev`, and for tests.
+//! Signs certificates and revocation lists: for `tidings certs`, for `serve --dev`, and for tests.
 //!
-//! Owns how a certificate of ours looks and how it is laid down in a folder. It serves nobody and
-//! judges no peer. [`Authority`] signs what it is asked to, odd things too, so that tests can hold
-//! the broker against them; [`CertificateFolder`] is for people and makes only what works.
+//! Owns what the certificates made here contain, and how they are stored in a folder. It serves no
+//! client and verifies none. [`Authority`] signs what it is asked to, odd requests included, so that
+//! tests can try the broker with them; [`CertificateFolder`] is for people and makes only what works.
 //!
-//! Invariants: no file is ever overwritten, but for the revocation list by one that has all of its
-//! entries, and by a renewal, which keeps a copy of what is good still; a private key is never readable by others, not
-//! even for a moment.
+//! Invariants: no file is overwritten, except the revocation list by one with all of its entries, and
+//! a pair that is renewed, of which a copy is kept. No other user can read a private key at any time.
 
 mod authority;
 mod error;
+mod files;
 mod folder;
 pub mod inspect;
-mod renewal;
+mod keys;
+mod names;
+mod profiles;
 mod request;
 mod revocation;
 
-pub use authority::{Authority, IssuedCertificate};
+pub use authority::Authority;
 pub use error::{IssueError, NameError};
-pub use folder::{CertificateFolder, InitReport, IssuedFiles, ServerNames};
-pub use renewal::{IfRevoked, RenewReport, RevokeReport, Revoked, WrittenList};
+pub use files::{IssuedCertificate, IssuedFiles};
+pub use folder::{
+    CertificateFolder, IfRevoked, InitReport, RenewReport, RevocationTarget, RevokeReport,
+    ServerNames, WrittenCrl,
+};
+pub use names::SubjectNames;
 pub use request::{CertificateRequest, Purpose, Validity};
 pub use revocation::{Revocation, RevocationList, RevocationReason, Serial, SerialError};
 
-/// Days for which a certificate is good when nobody says otherwise: a year and a month, so that
-/// a yearly renewal can be late. Also what browsers accept at most.
+/// Days for which a certificate is valid by default: a year and a month, so that a yearly renewal can
+/// be late. It is also the most that browsers accept.
 pub const CERTIFICATE_DAYS: u32 = 397;
 
-/// Days for which a CA is good: ten years, leap days counted.
+/// Days for which a CA is valid: ten years, including leap days.
 pub const AUTHORITY_DAYS: u32 = 3_653;

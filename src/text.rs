@@ -74,6 +74,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Two upper-case hexadecimal characters for each byte, with `separator` between bytes: the way that
+/// serial numbers and fingerprints are written.
+#[cfg(feature = "broker")]
+pub(crate) fn upper_hex(bytes: &[u8], separator: &str) -> String {
+    let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    pairs.join(separator)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -64,10 +64,10 @@ fn check_identities(certificate: &CertificateDer<'_>) {
         let Ok(shown) = &shown else { continue };
         assert_eq!(shown.identity(source), identity);
         let names = match source {
-            IdentitySource::CommonName => &shown.common_names,
-            IdentitySource::SanDns => &shown.dns,
-            IdentitySource::SanUri => &shown.uris,
-            IdentitySource::SanEmail => &shown.emails,
+            IdentitySource::CommonName => &shown.names.common_names,
+            IdentitySource::SanDns => &shown.names.dns,
+            IdentitySource::SanUri => &shown.names.uris,
+            IdentitySource::SanEmail => &shown.names.emails,
         };
         match (&identity, names.as_slice()) {
             (Ok(identity), names) => assert_eq!(names, [identity.as_str()]),
@@ -97,13 +97,13 @@ fn show(certificate: &CertificateDer<'_>) -> Result<CertificateSummary, String> 
 pub fn seeds() -> Vec<Vec<u8>> {
     let world = world();
     let mut named = request("alice");
-    named.dns = vec!["sensor.example.org".to_owned()];
-    named.ips = vec![[127, 0, 0, 1].into()];
-    named.uris = vec!["spiffe://example.org/sensor".to_owned()];
-    named.emails = vec!["alice@example.org".to_owned()];
+    named.names.dns = vec!["sensor.example.org".to_owned()];
+    named.names.ips = vec![[127, 0, 0, 1].into()];
+    named.names.uris = vec!["spiffe://example.org/sensor".to_owned()];
+    named.names.emails = vec!["alice@example.org".to_owned()];
     let mut twice = request("one");
-    twice.common_names.push("two".to_owned());
-    twice.dns = vec!["a.example".to_owned(), "b.example".to_owned()];
+    twice.names.common_names.push("two".to_owned());
+    twice.names.dns = vec!["a.example".to_owned(), "b.example".to_owned()];
     let direct = [request("alice"), request("ä\u{202e}\n"), named, twice];
     let direct = direct.map(|request| world.authority.issue(&request).expect("a certificate"));
     let chained = world.intermediate.issue(&request("carol")).expect("a certificate");

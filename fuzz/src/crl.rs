@@ -3,7 +3,7 @@
 use std::fs;
 
 use pem::Pem;
-use tidings::pki::{inspect::ListSummary, Revocation, RevocationList, RevocationReason, Serial};
+use tidings::pki::{inspect::CrlSummary, Revocation, RevocationList, RevocationReason, Serial};
 
 use crate::{
     certificate_authority::{
@@ -34,7 +34,7 @@ pub fn run(mut input: &[u8]) {
         path.clone(),
         world.certificates.certificate("intermediate"),
     ];
-    let shown = ListSummary::read(&path).map_err(|fault| check_message(&fault));
+    let shown = CrlSummary::read(&path).map_err(|fault| check_message(&fault));
     if let Ok(tls) = read_tls(files) {
         // Each entry of a list takes some of its bytes.
         assert!(tls.clients.revoked_count() <= file.len());
@@ -59,7 +59,7 @@ pub fn run(mut input: &[u8]) {
 /// A list of ours is continued by signing what was read of it again.
 fn check_renewal(path: &std::path::Path) {
     let authority = &world().authority;
-    let list = match RevocationList::read(path, authority) {
+    let list = match authority.read_crl(path) {
         Ok(list) => list,
         Err(fault) => {
             check_message(&fault);
@@ -69,7 +69,7 @@ fn check_renewal(path: &std::path::Path) {
     match authority.sign_crl(&list) {
         Ok(signed) => {
             let path = world().file("crl-input", signed.as_bytes());
-            let again = RevocationList::read(&path, authority).expect("what was written is read");
+            let again = authority.read_crl(&path).expect("what was written is read");
             assert_eq!(again, list);
         }
         Err(fault) => drop(check_message(&fault)),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tidings::pki::{inspect::{CertificateSummary, ListSummary}, Authority};
+use tidings::pki::{inspect::{CertificateSummary, CrlSummary}, Authority};
 
 use crate::{
     certificate_authority::{contents_of, read_tls, request, world},
@@ -31,7 +31,7 @@ pub fn run(mut input: &[u8]) {
             check_count(input, &["CERTIFICATE", "X509 CERTIFICATE"], shown.len());
         }
         (3, Ok(_)) => {
-            let shown = ListSummary::read(&path).map_or(0, |shown| shown.len());
+            let shown = CrlSummary::read(&path).map_or(0, |shown| shown.len());
             // Or it is DER.
             if input.starts_with(b"-----") {
                 check_count(input, &["X509 CRL"], shown);
@@ -41,7 +41,7 @@ pub fn run(mut input: &[u8]) {
     }
     for fault in [
         CertificateSummary::read(&path).err(),
-        ListSummary::read(&path).err(),
+        CrlSummary::read(&path).err(),
     ]
     .into_iter()
     .flatten()

@@ -20,8 +20,8 @@ use crate::{
     identity::{IdentityError, IdentitySource},
     pki::{
         CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, IfRevoked, Purpose, RenewReport,
-        RevocationReason, RevokeReport, Revoked, Serial, ServerNames, Validity,
-        inspect::{CertificateSummary, ListSummary},
+        RevocationReason, RevocationTarget, RevokeReport, Serial, ServerNames, Validity,
+        inspect::{CertificateSummary, CrlSummary},
     },
     text::{day_and_time, escaped, harmless_path},
 };
@@ -262,37 +262,29 @@ fn issue(arguments: IssueArguments, out: &mut impl Write) -> anyhow::Result<()> 
         email,
         days,
     } = arguments;
-    let named = if server && dns.is_empty() && ip.is_empty() {
+    let mut request = if server && dns.is_empty() && ip.is_empty() {
         CertificateRequest::server(&name)
     } else {
         let mut request = CertificateRequest::client(&name);
         if server {
             request.purpose = Purpose::Server;
         }
-        request.dns = dns;
-        request.ips = ip;
+        request.names.dns = dns;
+        request.names.ips = ip;
         request
     };
-    let request = CertificateRequest {
-        uris: uri,
-        emails: email,
-        valid: Validity::days(days),
-        ..named
-    };
+    request.names.uris = uri;
+    request.names.emails = email;
+    request.valid = Validity::days(days);
     let files = CertificateFolder::new(folder.dir).issue(&name, &request)?;
     writeln!(out, "made {}", harmless_path(&files.key))?;
     writeln!(out, "made {}", harmless_path(&files.certificate))?;
-    tell_serial(&first_of(&files.certificate)?, out)
+    tell_serial(&CertificateSummary::read_first(&files.certificate)?, out)
 }
 
 /// By which it can be revoked when its file is gone.
 fn tell_serial(certificate: &CertificateSummary, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(writeln!(out, "serial {}", certificate.serial)?)
-}
-
-fn first_of(path: &Path) -> anyhow::Result<CertificateSummary> {
-    // There is never none.
-    Ok(CertificateSummary::read(path)?.swap_remove(0))
 }
 
 fn revoke(arguments: RevokeArguments, out: &mut impl Write) -> anyhow::Result<()> {
@@ -303,8 +295,8 @@ fn revoke(arguments: RevokeArguments, out: &mut impl Write) -> anyhow::Result<()
         folder,
     } = arguments;
     let what = match (certificate, serial) {
-        (_, Some(serial)) => Revoked::Serial(serial),
-        (Some(wanted), None) => Revoked::Certificate(find(&wanted, &folder.dir)?),
+        (_, Some(serial)) => RevocationTarget::Serial(serial),
+        (Some(wanted), None) => RevocationTarget::Certificate(find(&wanted, &folder.dir)?),
         (None, None) => {
             let fault = "give a certificate's name, its file, or --serial";
             return Err(UsageError(fault.to_owned()).into());
@@ -313,8 +305,8 @@ fn revoke(arguments: RevokeArguments, out: &mut impl Write) -> anyhow::Result<()
     let folder = CertificateFolder::new(folder.dir);
     let report = folder.revoke(&what, reason)?;
     tell_revoked(&report, &folder, out)?;
-    if let Revoked::Certificate(path) = &what {
-        warn_of_servers(&first_of(path)?);
+    if let RevocationTarget::Certificate(path) = &what {
+        warn_of_servers(&CertificateSummary::read_first(path)?);
     }
     Ok(())
 }
@@ -398,7 +390,7 @@ fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()>
     let report = folder.renew(name, if_revoked)?;
     // Before anything is told: a reader that is gone keeps nothing from being done.
     let revoked = arguments.revoke.then(|| {
-        let old = Revoked::Certificate(report.old_certificate.clone());
+        let old = RevocationTarget::Certificate(report.old_certificate.clone());
         folder.revoke(&old, RevocationReason::Superseded)
     });
     for kept in report.old_key.iter().chain([&report.old_certificate]) {
@@ -411,7 +403,10 @@ fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()>
         harmless_path(&report.files.certificate),
         day_and_time(report.not_after)
     )?;
-    tell_serial(&first_of(&report.files.certificate)?, out)?;
+    tell_serial(
+        &CertificateSummary::read_first(&report.files.certificate)?,
+        out,
+    )?;
     if let Some(revoked) = revoked {
         return tell_revoked(&revoked?, &folder, out);
     }
@@ -442,8 +437,8 @@ fn show(arguments: &ShowArguments, out: &mut impl Write) -> anyhow::Result<()> {
     let path = find(&arguments.certificate, &arguments.folder.dir)?;
     let now = clock::now();
     let blocks: Vec<_> = if is_list(&path) {
-        let lists = ListSummary::read(&path)?;
-        let issuers = CertificateSummary::read_beside_lists(&path)?;
+        let lists = CrlSummary::read(&path)?;
+        let issuers = CertificateSummary::read_beside_crls(&path)?;
         let lists = lists.iter().map(|list| list_rows(&path, list, now));
         let issuers = issuers.iter().map(|issuer| rows(&path, issuer, now));
         lists.chain(issuers).collect()
@@ -510,10 +505,16 @@ fn rows(path: &Path, summary: &CertificateSummary, now: DateTime<Utc>) -> Vec<(S
         ("key usage", summary.key_usages.join(", ")),
         ("extended key usage", summary.extended_key_usages.join(", ")),
     ];
-    rows.extend(summary.dns.iter().map(|name| ("dns", escaped(name))));
-    rows.extend(summary.ips.iter().map(|ip| ("ip", ip.to_string())));
-    rows.extend(summary.uris.iter().map(|uri| ("uri", escaped(uri))));
-    rows.extend(summary.emails.iter().map(|email| ("email", escaped(email))));
+    rows.extend(summary.names.dns.iter().map(|name| ("dns", escaped(name))));
+    rows.extend(summary.names.ips.iter().map(|ip| ("ip", ip.to_string())));
+    rows.extend(summary.names.uris.iter().map(|uri| ("uri", escaped(uri))));
+    rows.extend(
+        summary
+            .names
+            .emails
+            .iter()
+            .map(|email| ("email", escaped(email))),
+    );
     rows.extend(
         summary
             .other_names
@@ -538,7 +539,7 @@ fn rows(path: &Path, summary: &CertificateSummary, now: DateTime<Utc>) -> Vec<(S
 }
 
 /// What `show` prints of a revocation list.
-fn list_rows(path: &Path, list: &ListSummary, now: DateTime<Utc>) -> Vec<(String, String)> {
+fn list_rows(path: &Path, list: &CrlSummary, now: DateTime<Utc>) -> Vec<(String, String)> {
     let state = match list.next_update {
         None => "never usable: it does not say when the next one is due".to_owned(),
         Some(next_update) => good_until(next_update, now),
@@ -638,8 +639,8 @@ mod tests {
     #[test]
     fn show_tells_which_identity_each_field_gives() {
         let mut request = CertificateRequest::client("alice");
-        request.uris = vec!["urn:a".to_owned(), "urn:b".to_owned()];
-        request.emails = vec!["alice@example.org".to_owned()];
+        request.names.uris = vec!["urn:a".to_owned(), "urn:b".to_owned()];
+        request.names.emails = vec!["alice@example.org".to_owned()];
         let rows = shown(&request);
         assert_eq!(value(&rows, "identity cn"), Some("alice"));
         assert_eq!(value(&rows, "identity san-dns"), Some("none"));
@@ -692,14 +693,14 @@ mod tests {
         folder
             .init(Validity::default(), &ServerNames::default())
             .unwrap();
-        let alice = Revoked::Certificate(folder.certificate("alice"));
+        let alice = RevocationTarget::Certificate(folder.certificate("alice"));
         let report = folder
             .revoke(&alice, RevocationReason::KeyCompromise)
             .unwrap();
         let path = find(Path::new("ca.crl"), temporary.path()).unwrap();
         assert_eq!(path, folder.crl());
         assert!(is_list(&path));
-        let lists = ListSummary::read(&path).unwrap();
+        let lists = CrlSummary::read(&path).unwrap();
         let rows = list_rows(&path, &lists[0], Utc::now());
         let certificate = CertificateSummary::read(&folder.certificate("alice")).unwrap();
         let entry = format!(
@@ -777,7 +778,7 @@ mod tests {
             text.contains("is not revoked") && text.contains("alice.old.crt --certs "),
             "{text}"
         );
-        let bob = Revoked::Certificate(folder.certificate("bob"));
+        let bob = RevocationTarget::Certificate(folder.certificate("bob"));
         folder.revoke(&bob, RevocationReason::default()).unwrap();
         let text = told("bob", IfRevoked::Renew);
         assert!(text.contains("stays revoked"), "{text}");

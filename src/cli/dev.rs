@@ -90,10 +90,10 @@ pub(super) fn warn_of_unreachable(values: &Values) {
 /// can use will do.
 fn reaches(certificate: &CertificateSummary, address: IpAddr) -> bool {
     if !address.is_unspecified() {
-        return is_localhost(address) || certificate.ips.contains(&address);
+        return is_localhost(address) || certificate.names.ips.contains(&address);
     }
-    certificate.dns.iter().any(|name| name != "localhost")
-        || certificate.ips.iter().any(|ip| !ip.is_loopback())
+    certificate.names.dns.iter().any(|name| name != "localhost")
+        || certificate.names.ips.iter().any(|ip| !ip.is_loopback())
 }
 
 /// Whether `localhost` leads to it. The rest of 127.0.0.0/8 is this machine's too, under no name.

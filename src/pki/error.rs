@@ -1,25 +1,31 @@
-use std::{io, path::PathBuf};
+//! Why a CA or a folder of certificates refused: typed errors that name the file, the problem and
+//! the remedy in one line.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use chrono::{DateTime, Utc};
 
 use super::inspect::InspectError;
 use crate::identity::IdentityError;
 
-/// Why a certificate was not made. One line each: what is wrong with which file, and what helps.
+/// Why nothing was signed or written.
 ///
-/// The texts hold their cause already, so none is repeated as a `source`.
+/// Each text includes its cause, so there is no `source` to print after it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
     /// A file or folder that cannot be read.
-    #[error("cannot read {}: {reason}; see that it is there and that you may read it", path.display())]
+    #[error("cannot read {}: {reason}; check that it exists and that you may read it", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system says.
         reason: io::Error,
     },
-    /// A file or folder that cannot be made.
+    /// A file or folder that cannot be written.
     #[error("cannot write {}: {reason}; make its folder writable, or choose another with --dir", path.display())]
     Write {
         /// The file.
@@ -27,71 +33,71 @@ pub enum IssueError {
         /// What the system says.
         reason: io::Error,
     },
-    /// What would have been written over.
+    /// A file that would have been overwritten.
     #[error(
-        "{} is already there and is never overwritten: choose another name, or move it away first",
+        "{} exists, and is not overwritten: choose another name, or move it away first",
         path.display()
     )]
     AlreadyThere {
         /// The file.
         path: PathBuf,
     },
-    /// Left behind when something was interrupted half-way.
+    /// A key without a certificate, left behind by an interruption.
     #[error(
-        "{} is there without {}: put the certificate back, or remove the key and try again",
+        "{} exists without {}: put the certificate back, or remove the key and try again",
         key.display(),
         certificate.display()
     )]
     KeyWithoutCertificate {
-        /// The file that is there.
+        /// The file that exists.
         key: PathBuf,
-        /// The file that is not.
+        /// The file that is missing.
         certificate: PathBuf,
     },
-    /// No CA to sign with.
+    /// A folder without a CA.
     #[error(
-        "there is no CA in {0}: make one with `tidings certs init --dir {0}`",
+        "there is no CA in {0}: create one with `tidings certs init --dir {0}`",
         folder.display()
     )]
     NoAuthority {
-        /// Where one was looked for.
+        /// The folder.
         folder: PathBuf,
     },
-    /// A CA that can be trusted, but not sign.
+    /// A CA without its key.
     #[error(
-        "{} is there without {}, and nothing can be signed without it: put the key back, \
+        "{} exists without {}, and nothing can be signed without the key: put the key back, \
          or choose another folder with --dir",
         certificate.display(),
         key.display()
     )]
     AuthorityKeyMissing {
-        /// The file that is there.
+        /// The file that exists.
         certificate: PathBuf,
-        /// The file that is not.
+        /// The file that is missing.
         key: PathBuf,
     },
-    /// A new CA beside a certificate that an older one signed would only seem to work.
+    /// A certificate without the CA that signed it. A new CA beside it would not fit it.
     #[error(
-        "{} is there without {}, the CA that signed it: put the CA back, or move the certificate \
+        "{} exists without {}, the CA that signed it: put the CA back, or move the certificate \
          and its key away",
         certificate.display(),
         authority.display()
     )]
     AuthorityMissing {
-        /// The file that is there.
+        /// The file that exists.
         certificate: PathBuf,
-        /// The file that is not.
+        /// The file that is missing.
         authority: PathBuf,
     },
-    /// A private key that is not private.
-    #[error("{0} can be read by others (mode {mode:03o}): run `chmod 600 {0}`", path.display())]
+    /// A private key that others can read.
+    #[error("other users can read {0} (mode {mode:03o}): run `chmod 600 {0}`", path.display())]
     KeyExposed {
         /// The file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// No certificate where one should be.
+    /// A CA's certificate that cannot be used.
     #[error("{} holds no usable certificate ({reason}): give the CA's certificate as PEM", path.display())]
     BadCertificate {
         /// The file.
@@ -99,7 +105,7 @@ pub enum IssueError {
         /// What is wrong with it.
         reason: String,
     },
-    /// No key where one should be.
+    /// A private key that cannot be used.
     #[error(
         "{} holds no usable private key ({reason}): give an unencrypted PKCS#8, SEC1 or PKCS#1 key as PEM",
         path.display()
@@ -110,18 +116,18 @@ pub enum IssueError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A certificate that may not sign others.
+    /// A certificate that may not sign certificates.
     #[error(
-        "{} is not the certificate of a CA: it takes one with CA:TRUE that may sign certificates",
+        "{} is not the certificate of a CA: give one with CA:TRUE that may sign certificates",
         path.display()
     )]
     NotAuthority {
         /// The file.
         path: PathBuf,
     },
-    /// Two files that do not belong together.
+    /// A key that is not the certificate's.
     #[error(
-        "{} is not the key of {}: give the two that belong together",
+        "{} is not the key of {}: give the two files that belong together",
         key.display(),
         certificate.display()
     )]
@@ -131,36 +137,36 @@ pub enum IssueError {
         /// The certificate's file.
         certificate: PathBuf,
     },
-    /// Verifiers would refuse the certificate from the CA's end on, whatever it says itself.
+    /// A certificate would be valid for longer than its CA.
     #[error(
-        "{} ends on {}, and a certificate cannot outlive its CA: ask for fewer days, \
-         or make a new CA in another folder",
+        "{} expires on {}, and a certificate cannot outlive its CA: ask for fewer days, \
+         or create a new CA in another folder",
         path.display(),
         not_after.format("%Y-%m-%d")
     )]
     OutlivesAuthority {
         /// The CA's file.
         path: PathBuf,
-        /// The CA's end.
+        /// When the CA expires.
         not_after: DateTime<Utc>,
     },
-    /// A name that can be no file's.
+    /// A name that cannot be used for files.
     #[error("{0}")]
     Name(NameError),
-    /// A name in a certificate that no verifier would take.
+    /// An alternative name that no verifier would accept.
     #[error("{text:?} is not {kind}: {remedy}")]
     AlternativeName {
         /// The text.
         text: String,
         /// What it should have been.
         kind: &'static str,
-        /// What helps.
+        /// How to fix it.
         remedy: &'static str,
     },
-    /// Clients look for the server's name among the alternative names, and there only.
-    #[error("a server's certificate needs the names that clients call it by: give --dns or --ip")]
+    /// A server certificate without an alternative name. Clients look for the server's name only there.
+    #[error("a server certificate needs the names that clients connect to: give --dns or --ip")]
     ServerWithoutName,
-    /// Years outside what a certificate can hold, or an end before the beginning.
+    /// A period that a certificate cannot hold, or that ends before it begins.
     #[error(
         "a certificate cannot be valid from {not_before} to {not_after}: give times from 1970 to 9999, and check this machine's clock"
     )]
@@ -170,20 +176,20 @@ pub enum IssueError {
         /// The end.
         not_after: DateTime<Utc>,
     },
-    /// More than can be written into one subject.
+    /// More common names than rcgen can encode.
     #[error("a certificate made here has at most two common names: give fewer")]
     TooManyCommonNames,
-    /// The path length of the CA is used up.
+    /// The path length of the CA allows no CA below it.
     #[error(
-        "the CA {authority} may not sign another CA: make the root with room for intermediates"
+        "the CA {authority} may not sign another CA: create the root with room for intermediates"
     )]
     NoIntermediates {
         /// The CA's subject.
         authority: String,
     },
-    /// A subject with parts that the signing code would leave out: the chain would not hold.
+    /// A subject that rcgen would not encode exactly, so that the chain would be broken.
     #[error(
-        "the subject of the CA {authority} cannot be copied faithfully into a certificate: \
+        "the subject of the CA {authority} cannot be copied exactly into a certificate: \
          sign with openssl instead, as certs/README.md shows"
     )]
     AuthoritySubject {
@@ -193,9 +199,9 @@ pub enum IssueError {
     /// A certificate that is to be revoked or renewed cannot be read.
     #[error("{0}")]
     Certificate(InspectError),
-    /// A certificate of another CA: only that one can revoke or renew it.
+    /// A certificate of another CA. Only that CA can revoke or renew it.
     #[error(
-        "{} is not from the CA {}: give a certificate that it signed, or its folder with --dir",
+        "{} was not signed by the CA {}: give a certificate that it signed, or the folder of its CA with --dir",
         certificate.display(),
         authority.display()
     )]
@@ -205,20 +211,20 @@ pub enum IssueError {
         /// The CA's file.
         authority: PathBuf,
     },
-    /// Nobody would look for a CA on a list that it signed itself.
+    /// A CA cannot revoke itself: no verifier looks for a CA on its own list.
     #[error(
-        "{} is the CA itself, and cannot revoke itself: take it out of --ca wherever it is trusted, \
-         and make a new one in another folder",
+        "{} is the CA itself, which cannot revoke itself: remove it from --ca wherever it is trusted, \
+         and create a new CA in another folder",
         path.display()
     )]
     RevokesAuthority {
         /// The CA's file.
         path: PathBuf,
     },
-    /// A list that cannot be continued without losing what is on it.
+    /// A revocation list that cannot be continued without losing entries.
     #[error(
-        "{} cannot be continued ({reason}): bring back the last good one; without it those that are \
-         on it are revoked no more",
+        "{} cannot be continued ({reason}): restore the last good one; without it, the certificates \
+         on it are no longer revoked",
         path.display()
     )]
     BadRevocationList {
@@ -227,30 +233,30 @@ pub enum IssueError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A CA whose lists nobody would take.
+    /// A CA that may not sign revocation lists.
     #[error(
         "the CA {authority} may not sign revocation lists (no key usage cRLSign): \
-         make a new CA in another folder"
+         create a new CA in another folder"
     )]
-    NotListSigner {
+    NotCrlSigner {
         /// The CA's subject.
         authority: String,
     },
-    /// Nothing that it signs is good any more.
+    /// A CA that has expired, or is about to.
     #[error(
-        "{} ended on {}: make a new CA in another folder",
+        "{} expired on {}: create a new CA in another folder",
         path.display(),
         not_after.format("%Y-%m-%d")
     )]
     AuthorityEnded {
         /// The CA's file.
         path: PathBuf,
-        /// The CA's end.
+        /// When the CA expires.
         not_after: DateTime<Utc>,
     },
-    /// A certificate made elsewhere, with what is not made here.
+    /// A certificate made elsewhere, with contents that cannot be requested here.
     #[error(
-        "{} cannot be made again as it is ({what}): renew it with what it was made with",
+        "{} cannot be repeated exactly ({what}): renew it with the tool that made it",
         path.display()
     )]
     CannotRepeat {
@@ -259,9 +265,9 @@ pub enum IssueError {
         /// What would be lost.
         what: &'static str,
     },
-    /// A certificate under the same name would undo what the revocation was for.
+    /// A revoked certificate. Renewing it would undo the revocation.
     #[error(
-        "{} is revoked since {}: issue a certificate under another name, or, to let this name in \
+        "{} was revoked on {}: issue a certificate under another name, or, to let this name in \
          again, renew it with --even-if-revoked",
         path.display(),
         since.format("%Y-%m-%d")
@@ -269,12 +275,12 @@ pub enum IssueError {
     IsRevoked {
         /// The certificate's file.
         path: PathBuf,
-        /// Since when.
+        /// When it was revoked.
         since: DateTime<Utc>,
     },
-    /// A renewal would lose what somebody may still use.
+    /// A renewal would overwrite an old certificate that may still be in use.
     #[error(
-        "{path} from an earlier renewal is good until {end}, and is kept: revoke it with \
+        "{path} from an earlier renewal is valid until {end}, and is not overwritten: revoke it with \
          `tidings certs revoke {path} --dir {folder}`, or move it and its key away",
         path = path.display(),
         folder = folder.display(),
@@ -285,21 +291,47 @@ pub enum IssueError {
         path: PathBuf,
         /// The folder of the CA that issued it.
         folder: PathBuf,
-        /// Its end.
+        /// When it expires.
         not_after: DateTime<Utc>,
     },
-    /// The cryptography refused.
+    /// A key could not be generated, or something could not be signed.
     #[error("cannot sign: {0}")]
     Signing(String),
 }
 
-/// Why a text cannot name the files of a certificate.
+impl IssueError {
+    pub(super) fn unreadable(path: &Path, reason: io::Error) -> Self {
+        Self::Read {
+            path: path.to_owned(),
+            reason,
+        }
+    }
+
+    pub(super) fn unwritable(path: &Path, reason: io::Error) -> Self {
+        Self::Write {
+            path: path.to_owned(),
+            reason,
+        }
+    }
+
+    pub(super) fn signing(reason: impl fmt::Display) -> Self {
+        Self::Signing(reason.to_string())
+    }
+}
+
+impl From<InspectError> for IssueError {
+    fn from(error: InspectError) -> Self {
+        Self::Certificate(error)
+    }
+}
+
+/// Why a text cannot be the name of a certificate's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing in it.
+    /// Empty.
     #[error("a certificate's name cannot be empty: give one, such as `alice`")]
     Empty,
-    /// Over 64 bytes, which is also all that a common name can hold.
+    /// Over 64 bytes, which is also the limit of a common name.
     #[error("a certificate's name has at most 64 bytes: give a shorter one")]
     TooLong,
     /// `/` or `\`
@@ -310,11 +342,11 @@ pub enum NameError {
     /// `.hidden`, `..`, `-option`
     #[error("a certificate's name does not begin with `.` or `-`: give another")]
     Beginning,
-    /// Control characters, and others that do not show.
-    #[error("a certificate's name has only characters that can be seen: give another")]
+    /// Control characters and other invisible ones.
+    #[error("a certificate's name has visible characters only: give another")]
     Unprintable,
-    /// No client can be called so.
-    #[error("the broker would not take that name for an identity: {0}; give another")]
+    /// Not usable as an identity.
+    #[error("the broker would not accept that name as an identity: {0}; give another")]
     NoIdentity(#[from] IdentityError),
     /// `ca`
     #[error("`ca` names the CA itself: give another name")]

@@ -1,10 +1,17 @@
 //! Reads certificates and revocation lists for people: `tidings certs show`.
 //!
-//! Owns the reading of all that one says about itself. It verifies nothing, and decides
-//! nothing: what is said here is a claim, and its texts are a stranger's. Whoever shows
-//! them passes them through [`escaped`].
+//! Owns how everything that one states is read. Nothing is verified: what a summary holds is a claim,
+//! and its texts are untrusted. Code that shows them passes them through [`escaped`].
+//!
+//! [`escaped`]: crate::text::escaped
 
-use std::{io, net::IpAddr, path::Path, path::PathBuf};
+mod crl;
+
+use std::{
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use chrono::{DateTime, Utc};
 use rustls::pki_types::CertificateDer;
@@ -12,77 +19,68 @@ use x509_parser::{
     certificate::X509Certificate,
     extensions::{ExtendedKeyUsage, GeneralName, KeyUsage},
     prelude::FromDer,
-    time::ASN1Time,
     x509::AttributeTypeAndValue,
 };
 
-mod list;
-
-pub use list::{ListSummary, RevocationSummary};
-
+use super::SubjectNames;
 use crate::{
     files::{self, GARBLED, sha256},
     identity::{Identity, IdentityError, IdentitySource, identity_of},
-    text::hex,
-    tls::pem::{self, PemError},
+    text::upper_hex,
+    tls::{
+        pem::{self, PemError},
+        x509::utc,
+    },
 };
 
-/// What one certificate says about itself.
+pub use crl::{CrlSummary, RevocationSummary};
+
+/// What one certificate states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CertificateSummary {
-    /// Whom it names.
+    /// The subject's name, in full.
     pub subject: String,
-    /// Who signed it, by its own words.
+    /// The name of the CA that signed it, as the certificate states it.
     pub issuer: String,
-    /// The serial number in hexadecimal, as `openssl x509 -serial` writes it.
+    /// The serial number in hexadecimal, as `openssl x509 -serial` prints it.
     pub serial: String,
-    /// The common names of the subject.
-    pub common_names: Vec<String>,
-    /// Alternative names: DNS.
-    pub dns: Vec<String>,
-    /// Alternative names: IP addresses.
-    pub ips: Vec<IpAddr>,
-    /// Alternative names: URIs.
-    pub uris: Vec<String>,
-    /// Alternative names: e-mail addresses.
-    pub emails: Vec<String>,
+    /// Common names, and alternative names of the usual kinds.
+    pub names: SubjectNames,
     /// Alternative names of other kinds, and those that cannot be read.
     pub other_names: Vec<String>,
-    /// The first moment at which it is good.
+    /// When it becomes valid.
     pub not_before: DateTime<Utc>,
-    /// The last moment at which it is good.
+    /// The last second in which it is valid.
     pub not_after: DateTime<Utc>,
-    /// Whether it is a CA's.
+    /// Whether it is a CA.
     pub is_ca: bool,
-    /// What its key may do, in the words of RFC 5280: `digitalSignature`, `keyCertSign`.
+    /// What its key may do, by the names of RFC 5280: `digitalSignature`, `keyCertSign`.
     pub key_usages: Vec<String>,
-    /// What it may be used for: `serverAuth`, `clientAuth`. Empty when it does not say.
+    /// What it may be used for: `serverAuth`, `clientAuth`. Empty when it states none.
     pub extended_key_usages: Vec<String>,
-    /// SHA-256 over the whole certificate, as `openssl x509 -fingerprint -sha256` writes it.
+    /// SHA-256 over the whole certificate, as `openssl x509 -fingerprint -sha256` prints it.
     pub sha256_fingerprint: String,
     der: CertificateDer<'static>,
 }
 
 impl CertificateSummary {
-    /// Reads all certificates of a PEM file, in their order. Never an empty list.
+    /// Reads all certificates of a PEM file, in their order: at least one.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or holds no certificate, or one that is broken.
+    /// When the file cannot be read, or holds no certificate, or a broken one.
     pub fn read(path: &Path) -> Result<Vec<Self>, InspectError> {
         Self::read_by(path, pem::certificates)
     }
 
-    /// Reads the certificates that stand beside revocation lists, if there are any.
+    /// Reads the certificates in a file of revocation lists, if there are any.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or holds what does not belong there, or one that is broken.
-    pub fn read_beside_lists(path: &Path) -> Result<Vec<Self>, InspectError> {
-        Self::read_by(path, |file| {
-            pem::revocation_lists(file).map(|file| file.certificates)
-        })
+    /// When the file cannot be read, holds something else as well, or a broken certificate.
+    pub fn read_beside_crls(path: &Path) -> Result<Vec<Self>, InspectError> {
+        Self::read_by(path, |file| pem::crls(file).map(|file| file.certificates))
     }
 
     fn read_by(
@@ -111,7 +109,12 @@ impl CertificateSummary {
             .collect()
     }
 
-    /// The first certificate of a PEM text.
+    /// Reads the first certificate of a PEM file.
+    pub(crate) fn read_first(path: &Path) -> Result<Self, InspectError> {
+        Self::read(path).map(|mut all| all.swap_remove(0))
+    }
+
+    /// The first certificate in PEM text.
     pub(crate) fn first_in(text: &[u8]) -> Result<Self, String> {
         let ders = pem::certificates(text).map_err(|fault| fault.to_string())?;
         ders.first()
@@ -122,7 +125,7 @@ impl CertificateSummary {
         &self.der
     }
 
-    /// Whether it says that its holder may show it to a server.
+    /// Whether clients can use it: `clientAuth`.
     #[must_use]
     pub fn is_for_clients(&self) -> bool {
         self.extended_key_usages
@@ -130,7 +133,7 @@ impl CertificateSummary {
             .any(|usage| usage == "clientAuth")
     }
 
-    /// Whether it says that its holder may show it to a client.
+    /// Whether servers can use it: `serverAuth`.
     #[must_use]
     pub fn is_for_servers(&self) -> bool {
         self.extended_key_usages
@@ -138,7 +141,7 @@ impl CertificateSummary {
             .any(|usage| usage == "serverAuth")
     }
 
-    /// Who the broker would take the holder for, by the field of `source`.
+    /// The identity that the broker reads from the field `source`.
     ///
     /// # Errors
     ///
@@ -162,20 +165,19 @@ impl CertificateSummary {
         let mut summary = Self {
             subject: parsed.subject().to_string(),
             issuer: parsed.issuer().to_string(),
-            serial: capital_hex(&parsed.serial.to_bytes_be(), ""),
-            common_names: parsed.subject().iter_common_name().map(text_of).collect(),
-            dns: Vec::new(),
-            ips: Vec::new(),
-            uris: Vec::new(),
-            emails: Vec::new(),
+            serial: upper_hex(&parsed.serial.to_bytes_be(), ""),
+            names: SubjectNames {
+                common_names: parsed.subject().iter_common_name().map(text_of).collect(),
+                ..SubjectNames::default()
+            },
             other_names: Vec::new(),
-            not_before: moment(parsed.validity().not_before),
-            not_after: moment(parsed.validity().not_after),
+            not_before: utc(parsed.validity().not_before),
+            not_after: utc(parsed.validity().not_after),
             is_ca: basic_constraints.is_some_and(|extension| extension.value.ca),
             key_usages: key_usage.map_or_else(Vec::new, |found| key_usages(*found.value)),
             extended_key_usages: extended
                 .map_or_else(Vec::new, |found| extended_key_usages(found.value)),
-            sha256_fingerprint: capital_hex(&sha256(der), ":"),
+            sha256_fingerprint: upper_hex(&sha256(der), ":"),
             der: der.clone(),
         };
         for name in alternative
@@ -189,14 +191,14 @@ impl CertificateSummary {
 
     fn add_alternative_name(&mut self, name: &GeneralName<'_>) {
         match name {
-            GeneralName::DNSName(text) => self.dns.push((*text).to_owned()),
-            GeneralName::URI(text) => self.uris.push((*text).to_owned()),
-            GeneralName::RFC822Name(text) => self.emails.push((*text).to_owned()),
+            GeneralName::DNSName(text) => self.names.dns.push((*text).to_owned()),
+            GeneralName::URI(text) => self.names.uris.push((*text).to_owned()),
+            GeneralName::RFC822Name(text) => self.names.emails.push((*text).to_owned()),
             GeneralName::IPAddress(octets) => match ip_address(octets) {
-                Some(ip) => self.ips.push(ip),
+                Some(ip) => self.names.ips.push(ip),
                 None => self
                     .other_names
-                    .push(format!("unreadable address #{}", capital_hex(octets, ""))),
+                    .push(format!("unreadable address #{}", upper_hex(octets, ""))),
             },
             GeneralName::DirectoryName(name) => self.other_names.push(format!("directory {name}")),
             GeneralName::OtherName(oid, _) => self.other_names.push(format!("other name {oid}")),
@@ -205,7 +207,7 @@ impl CertificateSummary {
             GeneralName::EDIPartyName(_) => self.other_names.push("EDI party name".to_owned()),
             GeneralName::Invalid(_, octets) => {
                 self.other_names
-                    .push(format!("unreadable name #{}", capital_hex(octets, "")));
+                    .push(format!("unreadable name #{}", upper_hex(octets, "")));
             }
         }
     }
@@ -216,16 +218,16 @@ impl CertificateSummary {
 #[non_exhaustive]
 pub enum InspectError {
     /// The file cannot be read.
-    #[error("cannot read {}: {reason}; see that it is there and that you may read it", path.display())]
+    #[error("cannot read {}: {reason}; check that it exists and that you may read it", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system says.
         reason: io::Error,
     },
-    /// The file holds something else.
+    /// The file holds no certificate.
     #[error(
-        "{0} holds no certificate as PEM: give the .crt file, or turn DER into PEM with \
+        "{0} holds no certificate as PEM: give the .crt file, or convert DER to PEM with \
          `openssl x509 -inform der -in {0}`",
         path.display()
     )]
@@ -233,24 +235,24 @@ pub enum InspectError {
         /// The file.
         path: PathBuf,
     },
-    /// The file does not hold what such a file must.
+    /// The file is not valid PEM, or holds something else as well.
     #[error("cannot use {}: {reason}", path.display())]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and what helps.
+        /// What is wrong with it, and how to fix it.
         reason: String,
     },
-    /// The file is no revocation list.
-    #[error("{} holds no usable revocation list ({reason}): give the CA's CRL, whole", path.display())]
-    BrokenList {
+    /// The file holds no usable revocation list.
+    #[error("{} holds no usable revocation list ({reason}): give the complete CRL of the CA", path.display())]
+    BrokenCrl {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// The file holds something that is not quite a certificate.
-    #[error("{} holds a broken certificate ({reason}): get it anew from who issued it", path.display())]
+    /// The file holds a broken certificate.
+    #[error("{} holds a broken certificate ({reason}): get it again from its CA", path.display())]
     Broken {
         /// The file.
         path: PathBuf,
@@ -259,10 +261,10 @@ pub enum InspectError {
     },
 }
 
-/// A name's text; where it is in none of the usual character sets its bytes, as RFC 4514 has it.
+/// The text of a name. In an unusual character set, its bytes in hexadecimal, as in RFC 4514.
 fn text_of(attribute: &AttributeTypeAndValue<'_>) -> String {
     attribute.as_str().map_or_else(
-        |_| format!("#{}", capital_hex(attribute.attr_value().data, "")),
+        |_| format!("#{}", upper_hex(attribute.attr_value().data, "")),
         str::to_owned,
     )
 }
@@ -272,10 +274,6 @@ fn ip_address(octets: &[u8]) -> Option<IpAddr> {
         return Some(v4.into());
     }
     <[u8; 16]>::try_from(octets).ok().map(IpAddr::from)
-}
-
-fn moment(time: ASN1Time) -> DateTime<Utc> {
-    DateTime::from_timestamp(time.timestamp(), 0).unwrap_or_default()
 }
 
 fn key_usages(usage: KeyUsage) -> Vec<String> {
@@ -315,12 +313,6 @@ fn set_names(named: &[(bool, &'static str)]) -> impl Iterator<Item = String> {
         .map(|(_, name)| (*name).to_owned())
 }
 
-/// As certificates are written about.
-fn capital_hex(bytes: &[u8], separator: &str) -> String {
-    let pairs: Vec<String> = bytes.chunks(1).map(hex).collect();
-    pairs.join(separator).to_uppercase()
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -333,11 +325,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("some.crt");
         let mut request = CertificateRequest::client("alice");
-        request.common_names.push("mallory".to_owned());
-        request.dns.push("a.example".to_owned());
-        request.ips = vec![[192, 0, 2, 1].into()];
-        request.uris = vec!["urn:a".to_owned(), "urn:b".to_owned()];
-        request.emails.push("alice@example.org".to_owned());
+        request.names.common_names.push("mallory".to_owned());
+        request.names.dns.push("a.example".to_owned());
+        request.names.ips = vec![[192, 0, 2, 1].into()];
+        request.names.uris = vec!["urn:a".to_owned(), "urn:b".to_owned()];
+        request.names.emails.push("alice@example.org".to_owned());
         let issued = Authority::generate("root")
             .unwrap()
             .issue(&request)
@@ -351,11 +343,11 @@ mod tests {
         };
         assert_eq!(summary.subject, "CN=alice, CN=mallory");
         assert_eq!(summary.issuer, "CN=root");
-        assert_eq!(summary.common_names, ["alice", "mallory"]);
-        assert_eq!(summary.dns, request.dns);
-        assert_eq!(summary.ips, request.ips);
-        assert_eq!(summary.uris, request.uris);
-        assert_eq!(summary.emails, request.emails);
+        assert_eq!(summary.names.common_names, ["alice", "mallory"]);
+        assert_eq!(summary.names.dns, request.names.dns);
+        assert_eq!(summary.names.ips, request.names.ips);
+        assert_eq!(summary.names.uris, request.names.uris);
+        assert_eq!(summary.names.emails, request.names.emails);
         assert_eq!(
             summary.not_after.timestamp(),
             request.valid.not_after.timestamp()
@@ -382,7 +374,7 @@ mod tests {
         for path in ["/dev/zero", "/proc/self/fd"] {
             let path = Path::new(path);
             let certificates = CertificateSummary::read(path).unwrap_err();
-            let lists = ListSummary::read(path).unwrap_err();
+            let lists = CrlSummary::read(path).unwrap_err();
             for fault in [certificates, lists] {
                 assert!(fault.to_string().contains("regular file"), "{fault}");
             }

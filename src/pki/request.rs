@@ -1,47 +1,42 @@
-use std::net::IpAddr;
+//! What a certificate is asked to contain.
+//!
+//! Owns which requests make certificates that work.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rustls::pki_types::DnsName;
 
-use super::{CERTIFICATE_DAYS, IssueError};
+use super::{CERTIFICATE_DAYS, IssueError, SubjectNames};
 use crate::clock;
 
-/// How far a certificate is dated back, so that a peer whose clock is a little late takes it.
+/// How far the start of a certificate is dated back, so that a peer whose clock is a little slow
+/// accepts it.
 const BACKDATED: TimeDelta = TimeDelta::hours(1);
 
-/// What a certificate is to say.
+/// A request for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateRequest {
-    /// Common names of the subject: one as a rule; none and two for tests.
-    pub common_names: Vec<String>,
-    /// DNS names.
-    pub dns: Vec<String>,
-    /// IP addresses.
-    pub ips: Vec<IpAddr>,
-    /// URIs.
-    pub uris: Vec<String>,
-    /// E-mail addresses.
-    pub emails: Vec<String>,
+    /// Whom it is for.
+    pub names: SubjectNames,
     /// What it may be used for.
     pub purpose: Purpose,
-    /// When it is good.
+    /// When it is valid.
     pub valid: Validity,
 }
 
 /// What a certificate may be used for: its extended key usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To show to a server: `clientAuth`.
+    /// Presented to servers: `clientAuth`.
     Client,
-    /// To show to clients: `serverAuth`.
+    /// Presented to clients: `serverAuth`.
     Server,
     /// Both of these.
     Both,
-    /// Nothing said. The broker takes it for neither.
+    /// No extended key usage. The broker accepts it for neither.
     Unstated,
 }
 
-/// From when to when a certificate is good, to the second.
+/// The period in which a certificate is valid, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// The first moment.
@@ -55,17 +50,16 @@ impl CertificateRequest {
     #[must_use]
     pub fn client(name: &str) -> Self {
         Self {
-            common_names: vec![name.to_owned()],
-            dns: Vec::new(),
-            ips: Vec::new(),
-            uris: Vec::new(),
-            emails: Vec::new(),
+            names: SubjectNames {
+                common_names: vec![name.to_owned()],
+                ..SubjectNames::default()
+            },
             purpose: Purpose::Client,
             valid: Validity::default(),
         }
     }
 
-    /// For a server that clients reach as `name`, a DNS name or an IP address.
+    /// For a server that clients connect to as `name`, a DNS name or an IP address.
     #[must_use]
     pub fn server(name: &str) -> Self {
         let mut request = Self {
@@ -73,41 +67,42 @@ impl CertificateRequest {
             ..Self::client(name)
         };
         match name.parse() {
-            Ok(ip) => request.ips.push(ip),
-            Err(_) => request.dns.push(name.to_owned()),
+            Ok(ip) => request.names.ips.push(ip),
+            Err(_) => request.names.dns.push(name.to_owned()),
         }
         request
     }
 
-    /// For a server on this machine, as development has it.
+    /// For a development server on this machine.
     pub(super) fn localhost() -> Self {
         let mut request = Self::server("localhost");
-        request.ips = vec![[127, 0, 0, 1].into(), [0, 0, 0, 0, 0, 0, 0, 1].into()];
+        request.names.ips = vec![[127, 0, 0, 1].into(), [0, 0, 0, 0, 0, 0, 0, 1].into()];
         request
     }
 
-    /// Refuses what would make a certificate that does not work.
+    /// Rejects a request whose certificate would not work.
     pub(super) fn check(&self) -> Result<(), IssueError> {
+        let names = &self.names;
         check_each(
-            &self.dns,
+            &names.dns,
             is_dns,
             "a DNS name",
             "give one such as `broker.example.org`; addresses go into --ip",
         )?;
         check_each(
-            &self.uris,
+            &names.uris,
             is_uri,
             "a URI",
             "give one such as `spiffe://example.org/sensor`",
         )?;
         check_each(
-            &self.emails,
+            &names.emails,
             is_email,
             "an e-mail address",
             "give one such as `alice@example.org`",
         )?;
         let is_for_server = matches!(self.purpose, Purpose::Server | Purpose::Both);
-        if is_for_server && self.dns.is_empty() && self.ips.is_empty() {
+        if is_for_server && names.dns.is_empty() && names.ips.is_empty() {
             return Err(IssueError::ServerWithoutName);
         }
         Ok(())
@@ -130,12 +125,12 @@ fn check_each(
     }
 }
 
-/// A host's name, or `*.` and one.
+/// A host name, or `*.` followed by one.
 fn is_dns(text: &str) -> bool {
     DnsName::try_from(text.strip_prefix("*.").unwrap_or(text)).is_ok()
 }
 
-/// A scheme, a colon, and something after it. More is up to who reads it.
+/// A scheme, a colon, and something after it. What follows is not checked further.
 fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else {
         return false;
@@ -156,13 +151,13 @@ fn is_email(text: &str) -> bool {
 }
 
 impl Validity {
-    /// From an hour ago until `days` from now.
+    /// From an hour ago until `days` days from now.
     #[must_use]
     pub fn days(days: u32) -> Self {
         let now = clock::now();
         Self {
             not_before: now - BACKDATED,
-            // An end too far for the calendar is refused when it comes to signing.
+            // A date that a certificate cannot hold is rejected when it is signed.
             not_after: now
                 .checked_add_signed(TimeDelta::days(days.into()))
                 .unwrap_or(DateTime::<Utc>::MAX_UTC),
@@ -188,17 +183,17 @@ mod tests {
     }
 
     #[test]
-    fn takes_names_that_verifiers_take() {
+    fn accepts_names_that_verifiers_accept() {
         checked(|request| {
-            request.dns = vec!["broker.example.org".into(), "*.example.org".into()];
-            request.uris = vec!["spiffe://example.org/sensor".into(), "urn:a:b".into()];
-            request.emails = vec!["alice@example.org".into()];
+            request.names.dns = vec!["broker.example.org".into(), "*.example.org".into()];
+            request.names.uris = vec!["spiffe://example.org/sensor".into(), "urn:a:b".into()];
+            request.names.emails = vec!["alice@example.org".into()];
         })
         .unwrap();
     }
 
     #[test]
-    fn refuses_names_that_no_verifier_takes() {
+    fn rejects_names_that_no_verifier_accepts() {
         for text in [
             "",
             "127.0.0.1",
@@ -208,30 +203,30 @@ mod tests {
             "ex\u{e4}mple.org",
         ] {
             assert!(
-                checked(|request| request.dns = vec![text.into()]).is_err(),
+                checked(|request| request.names.dns = vec![text.into()]).is_err(),
                 "{text}"
             );
         }
         for text in ["", "plain", "a:", "1a:b", "a:b c", "a:\u{202e}"] {
             assert!(
-                checked(|request| request.uris = vec![text.into()]).is_err(),
+                checked(|request| request.names.uris = vec![text.into()]).is_err(),
                 "{text}"
             );
         }
         for text in ["", "alice", "@b", "a@", "a@b@c", "a b@c", "a\n@b"] {
             assert!(
-                checked(|request| request.emails = vec![text.into()]).is_err(),
+                checked(|request| request.names.emails = vec![text.into()]).is_err(),
                 "{text}"
             );
         }
     }
 
     #[test]
-    fn a_server_needs_a_name_to_be_called_by() {
+    fn a_server_needs_a_name() {
         let mut request = CertificateRequest::server("::1");
-        assert_eq!((request.ips.len(), request.dns.len()), (1, 0));
+        assert_eq!((request.names.ips.len(), request.names.dns.len()), (1, 0));
         request.check().unwrap();
-        request.ips.clear();
+        request.names.ips.clear();
         assert!(matches!(
             request.check(),
             Err(IssueError::ServerWithoutName)

@@ -1,56 +1,48 @@
-use std::{fmt, path::Path, str::FromStr};
+//! The contents of a revocation list (CRL): which certificates are revoked, since when, and why.
+//!
+//! Owns how serial numbers and reasons are written. Signing and reading are the CA's.
+
+use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
-use x509_parser::{
-    oid_registry::{
-        OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_CRL_NUMBER,
-        OID_X509_EXT_INVALIDITY_DATE, OID_X509_EXT_REASON_CODE,
-    },
-    revocation_list::{CertificateRevocationList, RevokedCertificate},
-    time::ASN1Time,
-};
 
-use super::{Authority, IssueError};
-use crate::{
-    files,
-    tls::{pem, x509::parsed_list},
-};
+use crate::text::upper_hex;
 
-/// Bytes of a serial number (RFC 5280 §4.1.2.2).
+/// Most bytes of a serial number (RFC 5280 §4.1.2.2).
 const SERIAL_BYTES_MAX: usize = 20;
 
-/// A list of the certificates that a CA has taken back, before it is signed.
+/// The contents of a revocation list, without the signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationList {
-    /// One more than that of the list before.
+    /// Its CRL number: one more than that of the list before.
     pub number: u64,
     /// When it was made, to the second.
     pub this_update: DateTime<Utc>,
-    /// When the next one is due, to the second: from then on it counts no more.
+    /// When the next one is due, to the second. The list expires then.
     pub next_update: DateTime<Utc>,
-    /// What is on it.
+    /// The revoked certificates.
     pub revocations: Vec<Revocation>,
 }
 
-/// A certificate taken back.
+/// A revoked certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
     /// The certificate's serial number.
     pub serial: Serial,
-    /// When it was put on the list, to the second.
+    /// When it was revoked, to the second.
     pub since: DateTime<Utc>,
     /// Why.
     pub reason: RevocationReason,
-    /// Since when it should not have been trusted any more, as far as somebody said so.
+    /// When its key was compromised or it otherwise became invalid, if known: the invalidity date.
     pub invalid_since: Option<DateTime<Utc>>,
 }
 
-/// The serial number of a certificate. In hexadecimal, as `tidings certs show` and `openssl x509
-/// -serial` write it.
+/// The serial number of a certificate. Its text is hexadecimal, as `tidings certs show` and
+/// `openssl x509 -serial` print it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(Vec<u8>);
 
-/// A text is no serial number.
+/// A text that is not a serial number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a serial number is up to {} hexadecimal digits: give it as `tidings certs show` prints it",
@@ -59,8 +51,8 @@ pub struct Serial(Vec<u8>);
 pub struct SerialError;
 
 impl Serial {
-    /// As it stands in a certificate or list. A number below zero, which no CA should give out, is
-    /// none: it could not be put on a list unchanged.
+    /// Decodes a serial number as certificates and lists encode it. A negative one, which no CA should
+    /// issue, gives `None`: it could not be put on a list unchanged.
     pub(super) fn from_der(bytes: &[u8]) -> Option<Self> {
         let is_negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
         (!is_negative).then(|| Self::from_bytes(bytes))
@@ -79,7 +71,7 @@ impl Serial {
 impl FromStr for Serial {
     type Err = SerialError;
 
-    /// Takes capitals and small letters, and colons between, as `openssl x509 -text` has them.
+    /// Accepts upper and lower case, and colons between digits as `openssl x509 -text` prints them.
     fn from_str(text: &str) -> Result<Self, SerialError> {
         let digits: Vec<u8> = text
             .chars()
@@ -102,33 +94,33 @@ impl FromStr for Serial {
 
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+        f.write_str(&upper_hex(&self.0, ""))
     }
 }
 
-/// Why a certificate is taken back (RFC 5280 §5.3.1).
+/// Why a certificate is revoked (RFC 5280 §5.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RevocationReason {
-    /// Nobody said.
+    /// No reason given.
     #[default]
     Unspecified,
-    /// Somebody else has, or may have, its private key.
+    /// Its private key was, or may have been, disclosed.
     KeyCompromise,
-    /// The same of a CA.
+    /// The private key of a CA was, or may have been, disclosed.
     CaCompromise,
-    /// Its holder goes by another name now, or belongs elsewhere.
+    /// The name or affiliation of its subject has changed.
     AffiliationChanged,
     /// It was replaced.
     Superseded,
-    /// It is needed no more.
+    /// It is no longer needed.
     CessationOfOperation,
-    /// For the time being.
+    /// It is suspended.
     CertificateHold,
-    /// It came off a hold; only lists of changes say so.
+    /// It was suspended and no longer is. Occurs only in delta CRLs.
     RemoveFromCrl,
-    /// Its holder lost a privilege that it speaks of.
+    /// A privilege that it states was withdrawn.
     PrivilegeWithdrawn,
-    /// The authority for its attributes was compromised.
+    /// The attribute authority was compromised.
     AaCompromise,
 }
 
@@ -180,7 +172,7 @@ impl RevocationReason {
         ]
     };
 
-    /// Those that a certificate of ours can be taken back for.
+    /// The reasons that `tidings certs revoke` offers.
     pub const OF_CERTIFICATES: [Self; 6] = [
         Self::Unspecified,
         Self::KeyCompromise,
@@ -190,13 +182,13 @@ impl RevocationReason {
         Self::PrivilegeWithdrawn,
     ];
 
-    /// The word of RFC 5280.
+    /// The name in RFC 5280.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.row().2
     }
 
-    /// By the word of RFC 5280.
+    /// The reason with this name in RFC 5280.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let mut all = Self::ALL.iter();
@@ -208,7 +200,7 @@ impl RevocationReason {
         all.find(|row| row.1 == number).map(|row| row.0)
     }
 
-    pub(super) fn as_signed(self) -> rcgen::RevocationReason {
+    pub(super) fn for_signing(self) -> rcgen::RevocationReason {
         self.row().3
     }
 
@@ -226,106 +218,12 @@ impl fmt::Display for RevocationReason {
 }
 
 impl RevocationList {
-    /// The list in a file of `authority`, to be continued.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read, holds anything but one list that `authority` signed, or says
-    /// what would be lost when it is signed again.
-    pub fn read(path: &Path, authority: &Authority) -> Result<Self, IssueError> {
-        let contents = files::read(path).map_err(|reason| IssueError::Read {
-            path: path.to_owned(),
-            reason,
-        })?;
-        Self::signed_by(authority, &contents.bytes).map_err(|reason| {
-            IssueError::BadRevocationList {
-                path: path.to_owned(),
-                reason,
-            }
-        })
-    }
-
-    fn signed_by(authority: &Authority, bytes: &[u8]) -> Result<Self, String> {
-        let file = pem::revocation_lists(bytes).map_err(|fault| fault.to_string())?;
-        let [der] = file.lists.as_slice() else {
-            return Err(format!("there are {} in it", file.lists.len()));
-        };
-        if !file.certificates.is_empty() {
-            return Err("there are certificates beside the list, which would be lost".to_owned());
-        }
-        let list = parsed_list(der)?;
-        let is_signed = authority.has_signed(
-            list.issuer(),
-            list.tbs_cert_list.as_ref(),
-            &list.signature_value.data,
-        );
-        if !is_signed {
-            return Err("another CA signed it".to_owned());
-        }
-        Self::of(&list)
-    }
-
-    fn of(list: &CertificateRevocationList<'_>) -> Result<Self, String> {
-        let known = [
-            OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER,
-            OID_X509_EXT_CRL_NUMBER,
-        ];
-        let is_known = |oid| known.contains(oid);
-        if !list.extensions().iter().all(|found| is_known(&found.oid)) {
-            return Err("it is only for some of the CA's certificates".to_owned());
-        }
-        let this_update = moment(list.last_update());
-        Ok(Self {
-            number: match list.crl_number() {
-                None => 0,
-                Some(number) => u64::try_from(number)
-                    .map_err(|_| "its number is too large to be counted on".to_owned())?,
-            },
-            this_update,
-            next_update: list.next_update().map_or(this_update, moment),
-            revocations: list
-                .iter_revoked_certificates()
-                .map(Revocation::of)
-                .collect::<Result<_, _>>()?,
-        })
-    }
-
-    /// Whether the certificate with this serial number is on it.
+    /// The entry for the certificate with this serial number, if it is revoked.
     #[must_use]
     pub fn revocation_of(&self, serial: &Serial) -> Option<&Revocation> {
         let mut revocations = self.revocations.iter();
         revocations.find(|revocation| revocation.serial == *serial)
     }
-}
-
-impl Revocation {
-    fn of(entry: &RevokedCertificate<'_>) -> Result<Self, String> {
-        let known = [OID_X509_EXT_REASON_CODE, OID_X509_EXT_INVALIDITY_DATE];
-        let is_known = |oid| known.contains(oid);
-        let lost = || {
-            format!(
-                "what it says of the certificate {} cannot be kept",
-                entry.raw_serial_as_string()
-            )
-        };
-        if !entry.extensions().iter().all(|found| is_known(&found.oid)) {
-            return Err(lost());
-        }
-        let reason = match entry.reason_code() {
-            None => RevocationReason::Unspecified,
-            Some((_, code)) => RevocationReason::from_number(code.0).ok_or_else(lost)?,
-        };
-        Ok(Self {
-            serial: Serial::from_der(entry.raw_serial()).ok_or_else(lost)?,
-            since: moment(entry.revocation_date),
-            reason,
-            invalid_since: entry.invalidity_date().map(|(_, date)| moment(date)),
-        })
-    }
-}
-
-fn moment(time: ASN1Time) -> DateTime<Utc> {
-    DateTime::from_timestamp(time.timestamp(), 0).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     identity::Identity,
-    pki::{CertificateFolder, IfRevoked, RevocationReason, Revoked, ServerNames, Validity},
+    pki::{
+        CertificateFolder, IfRevoked, RevocationReason, RevocationTarget, ServerNames, Validity,
+    },
     tokens::TokenFile,
 };
 
@@ -76,7 +78,7 @@ impl Site {
                 drop(certificates.renew("server", IfRevoked::Refuse).unwrap());
             }
             Group::Authorities => {
-                let what = Revoked::Certificate(certificates.certificate("alice"));
+                let what = RevocationTarget::Certificate(certificates.certificate("alice"));
                 let reason = RevocationReason::KeyCompromise;
                 drop(certificates.revoke(&what, reason).unwrap());
             }

@@ -17,7 +17,7 @@ use super::{
     error::{Problem, TlsError},
     handshake_text::certificate_fault,
     reading::{read_certificates, read_key},
-    x509::{parsed_in, times, unix_time},
+    x509::{parse_certificate, unix_time, validity},
 };
 use crate::files::TrackedFiles;
 
@@ -87,7 +87,7 @@ impl Credentials {
         }
         if let Some(own) = chain.first() {
             let now = SystemTime::now();
-            let (begin, end) = times(&parsed_in(own, &self.certificate)?);
+            let (begin, end) = validity(&parse_certificate(own, &self.certificate)?);
             if end <= now {
                 return Err(TlsError::new(&self.certificate, Problem::Expired));
             }

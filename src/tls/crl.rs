@@ -28,7 +28,7 @@ use super::{
     expiry::Expiry,
     pem, reading,
     roots::Authorities,
-    x509::{parsed_list, system_time, unix_time},
+    x509::{parse_crl, unix_time, utc},
 };
 use crate::{
     files::{TrackedFiles, sha256},
@@ -67,8 +67,8 @@ impl RevocationLists {
         let mut files = Vec::new();
         for path in paths {
             let contents = reading::read(path, sources)?;
-            let file = pem::revocation_lists(&contents.bytes)
-                .map_err(|fault| TlsError::unusable(path, fault))?;
+            let file =
+                pem::crls(&contents.bytes).map_err(|fault| TlsError::unusable(path, fault))?;
             files.push((path, file));
         }
         let mut all = Self::default();
@@ -85,7 +85,7 @@ impl RevocationLists {
             if let Some(stranger) = stranger {
                 return Err(authorities.foreign_issuer(path, stranger));
             }
-            for (index, der) in file.lists.into_iter().enumerate() {
+            for (index, der) in file.crls.into_iter().enumerate() {
                 let digest = sha256(&der);
                 // The same list in two files is no fault.
                 if all.digests.insert(digest) {
@@ -113,11 +113,11 @@ impl RevocationLists {
         is_kept: bool,
     ) -> Result<(), TlsError> {
         let bad = |reason| place.fault(Problem::UnusableCrl(reason));
-        let list = parsed_list(der).map_err(bad)?;
+        let list = parse_crl(der).map_err(bad)?;
         let next_update = list
             .next_update()
             .ok_or_else(|| place.fault(Problem::CrlWithoutNextUpdate))?;
-        let next_update = system_time(next_update.timestamp());
+        let next_update = SystemTime::from(utc(next_update));
         let entries =
             OwnedCertRevocationList::from_der(der).map_err(|error| bad(error.to_string()))?;
         let scope = Scope::of(&list)
@@ -151,7 +151,7 @@ impl RevocationLists {
         self.expiries.push(Expiry::of_list(
             format!("the revocation list of \"{issuer}\""),
             place.path,
-            system_time(list.last_update().timestamp()),
+            utc(list.last_update()).into(),
             next_update,
         ));
         Ok(())

@@ -78,7 +78,7 @@ fn remedy(label: &str) -> &'static str {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Certificate,
-    List,
+    Crl,
     Key,
     EncryptedKey,
     /// Of a key or a key exchange. They say nothing that is not in the key as well.
@@ -118,7 +118,7 @@ pub(crate) fn certificate_blocks(file: &[u8]) -> Result<Vec<Block<'_>>, PemError
         match block.kind() {
             Kind::Certificate => certificates.push(block),
             Kind::Key | Kind::EncryptedKey | Kind::Parameters => {}
-            Kind::List | Kind::Foreign => return Err(block.foreign()),
+            Kind::Crl | Kind::Foreign => return Err(block.foreign()),
         }
     }
     if certificates.is_empty() {
@@ -137,51 +137,48 @@ pub(crate) fn private_key(file: &[u8]) -> Result<PrivateKeyDer<'static>, PemErro
             Kind::Key if key.is_some() => return Err(PemError::SecondKey(block.line)),
             Kind::Key => key = Some(block.decoded()?),
             Kind::Certificate | Kind::Parameters => {}
-            Kind::List | Kind::Foreign => return Err(block.foreign()),
+            Kind::Crl | Kind::Foreign => return Err(block.foreign()),
         }
     }
     key.ok_or_else(|| nothing("private key", "PRIVATE KEY", file))
 }
 
-/// What a file of revocation lists holds.
+/// The contents of a file of revocation lists (CRLs).
 #[derive(Debug)]
-pub(crate) struct ListFile {
-    /// Never none, except where there are certificates.
-    pub(crate) lists: Vec<CertificateRevocationListDer<'static>>,
-    /// Of those who signed lists.
+pub(crate) struct CrlFile {
+    /// At least one, unless there are certificates.
+    pub(crate) crls: Vec<CertificateRevocationListDer<'static>>,
+    /// Of the CAs that signed them.
     pub(crate) certificates: Vec<CertificateDer<'static>>,
 }
 
 /// All revocation lists of a file, and the certificates of their issuers; or one list as DER.
-pub(crate) fn revocation_lists(file: &[u8]) -> Result<ListFile, PemError> {
+pub(crate) fn crls(file: &[u8]) -> Result<CrlFile, PemError> {
     if is_der(file) {
-        return Ok(ListFile {
-            lists: vec![CertificateRevocationListDer::from(file.to_vec())],
+        return Ok(CrlFile {
+            crls: vec![CertificateRevocationListDer::from(file.to_vec())],
             certificates: Vec::new(),
         });
     }
-    let (mut lists, mut certificates) = (Vec::new(), Vec::new());
+    let (mut crls, mut certificates) = (Vec::new(), Vec::new());
     for block in blocks(file)? {
         match block.kind() {
-            Kind::List => lists.push(block.decoded()?),
+            Kind::Crl => crls.push(block.decoded()?),
             Kind::Certificate => certificates.push(block.certificate()?),
             _ => return Err(block.foreign()),
         }
     }
-    if lists.is_empty() && certificates.is_empty() {
+    if crls.is_empty() && certificates.is_empty() {
         return Err(nothing("revocation list", "X509 CRL", file));
     }
-    Ok(ListFile {
-        lists,
-        certificates,
-    })
+    Ok(CrlFile { crls, certificates })
 }
 
 impl Block<'_> {
     fn kind(&self) -> Kind {
         match self.label {
             b"CERTIFICATE" | b"X509 CERTIFICATE" => Kind::Certificate,
-            b"X509 CRL" => Kind::List,
+            b"X509 CRL" => Kind::Crl,
             b"PRIVATE KEY" | b"RSA PRIVATE KEY" | b"EC PRIVATE KEY" => Kind::Key,
             b"ENCRYPTED PRIVATE KEY" => Kind::EncryptedKey,
             b"EC PARAMETERS" | b"DH PARAMETERS" => Kind::Parameters,

@@ -17,7 +17,7 @@ use super::{
     expiry::Expiry,
     reading::read_certificates,
     trust::Anchor,
-    x509::{parsed_in, times},
+    x509::{parse_certificate, validity},
 };
 use crate::{files::TrackedFiles, text::escaped};
 
@@ -39,13 +39,13 @@ impl Authorities {
         let now = SystemTime::now();
         let (mut all, mut anchors, mut expiries) = (Vec::new(), Vec::new(), Vec::new());
         for (index, der) in certificates.into_iter().enumerate() {
-            let certificate = parsed_in(&der, path)?;
+            let certificate = parse_certificate(&der, path)?;
             let subject = escaped(&certificate.subject().to_string());
             if !is_authority(&certificate) {
                 let problem = Problem::NotAuthority(index + 1, subject);
                 return Err(TlsError::new(path, problem));
             }
-            let (begin, end) = times(&certificate);
+            let (begin, end) = validity(&certificate);
             all.push((der.clone(), end > now));
             let what = format!("the authority \"{subject}\"");
             expiries.push(Expiry::of_certificate(what, path, begin, end));

@@ -17,7 +17,7 @@ use super::{
     expiry::Expiry,
     roots::Authorities,
     verify::ClientVerifier,
-    x509::{parsed_in, times},
+    x509::{parse_certificate, validity},
 };
 use crate::{files::TrackedFiles, text::escaped};
 
@@ -139,8 +139,8 @@ impl Credentials {
     fn chain_expiries(&self, chain: &[CertificateDer<'_>]) -> Result<Vec<Expiry>, TlsError> {
         let file = &self.certificate;
         let expiries = chain.iter().enumerate().map(|(index, der)| {
-            let certificate = parsed_in(der, file)?;
-            let (begin, end) = times(&certificate);
+            let certificate = parse_certificate(der, file)?;
+            let (begin, end) = validity(&certificate);
             let what = match index {
                 0 => "the server's certificate".to_owned(),
                 _ => format!(

@@ -21,7 +21,7 @@ use super::{
     revocation::Unrevoked,
     roots::Authorities,
     trust::{AuthorityEnded, Trust},
-    x509::{system_time, times, unix_time},
+    x509::{system_time, unix_time, validity},
 };
 use crate::{
     protocol::Code,
@@ -199,7 +199,7 @@ impl ClientVerifier {
         chain
             .iter()
             .filter_map(|certificate| X509Certificate::from_der(certificate).ok())
-            .map(|(_, certificate)| times(&certificate).1)
+            .map(|(_, certificate)| validity(&certificate).1)
             .filter(|end| *end > now)
             .chain(self.of_chains.0.changes_at(now))
             .min()
@@ -349,9 +349,7 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
 }
 
 fn day(moment: UnixTime) -> String {
-    day_and_time(system_time(
-        i64::try_from(moment.as_secs()).unwrap_or(i64::MAX),
-    ))
+    day_and_time(system_time(moment))
 }
 
 /// How large the list of these authorities' names is in a request for a certificate.

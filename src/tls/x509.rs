@@ -1,24 +1,25 @@
-//! Small readings of X.509 that several need: what is parsed whole, times, signatures.
+//! Small helpers for X.509: parsing whole structures, validity, signatures.
 
 use std::{
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use rustls::{
     crypto::CryptoProvider,
     pki_types::{CertificateDer, UnixTime},
 };
 use x509_parser::{
     certificate::X509Certificate, prelude::FromDer, revocation_list::CertificateRevocationList,
+    time::ASN1Time,
 };
 
 use super::error::TlsError;
 use crate::{clock, files::GARBLED};
 
-/// A certificate of a file.
-pub(super) fn parsed_in<'a>(
+/// Parses a certificate that the file at `path` holds.
+pub(super) fn parse_certificate<'a>(
     der: &'a CertificateDer<'_>,
     path: &Path,
 ) -> Result<X509Certificate<'a>, TlsError> {
@@ -27,27 +28,26 @@ pub(super) fn parsed_in<'a>(
         .map_err(|_| TlsError::unusable(path, GARBLED))
 }
 
-/// One list, taken apart.
-pub(crate) fn parsed_list(der: &[u8]) -> Result<CertificateRevocationList<'_>, String> {
+/// Parses one revocation list, and nothing after it.
+pub(crate) fn parse_crl(der: &[u8]) -> Result<CertificateRevocationList<'_>, String> {
     match CertificateRevocationList::from_der(der) {
-        Ok(([], list)) => Ok(list),
+        Ok(([], crl)) => Ok(crl),
         Ok(_) => Err("something follows its end".to_owned()),
         Err(_) => Err(GARBLED.to_owned()),
     }
 }
 
-/// When it begins to be good, and from when on it is good no more: its last second is whole part of
-/// its time (RFC 5280 §4.1.2.5).
-pub(super) fn times(certificate: &X509Certificate<'_>) -> (SystemTime, SystemTime) {
+/// From when a certificate is valid, and from when it is no longer valid. Its last second counts in
+/// full (RFC 5280 §4.1.2.5).
+pub(super) fn validity(certificate: &X509Certificate<'_>) -> (SystemTime, SystemTime) {
     let validity = certificate.validity();
-    (
-        system_time(validity.not_before.timestamp()),
-        system_time(validity.not_after.timestamp().saturating_add(1)),
-    )
+    let after_last = SystemTime::from(utc(validity.not_after)) + Duration::from_secs(1);
+    (utc(validity.not_before).into(), after_last)
 }
 
-/// The place among `intermediates` of the first CA, if any, whose key is not for signing certificates. WebPKI does not look
-/// at key usage (RFC 5280 §6.1.4, n). What a peer sends beside its chain is nobody's issuer.
+/// The first of `intermediates` that issued a certificate of the chain although its key usage does not
+/// allow that (RFC 5280 §6.1.4, n): its index. WebPKI does not look at key usage. A certificate that a
+/// peer sends beside its chain issued none.
 pub(super) fn issuer_that_may_not_sign(
     end_entity: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
@@ -75,26 +75,35 @@ pub(super) fn issuer_that_may_not_sign(
         .position(|ca| ca.as_ref().is_some_and(is_unfit))
 }
 
-/// Out of seconds since 1970, which may be before that.
-pub(super) fn system_time(seconds: i64) -> SystemTime {
-    DateTime::from_timestamp(seconds, 0).map_or(UNIX_EPOCH, SystemTime::from)
+/// ASN.1 has times from the year 0 to 9999, all of which chrono can represent.
+pub(crate) fn utc(time: ASN1Time) -> DateTime<Utc> {
+    DateTime::from_timestamp(time.timestamp(), 0).unwrap_or_default()
 }
 
-/// A clock before 1970 makes every certificate not yet valid, which is the safe answer.
-pub(super) fn unix_time(moment: SystemTime) -> UnixTime {
-    UnixTime::since_unix_epoch(clock::since_1970(moment))
+/// A clock before 1970 counts as 1970. Every certificate is then not yet valid: the safe answer.
+pub(super) fn unix_time(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(clock::since_1970(time))
 }
 
-/// Whether `signature` over `content` is of this key, in one of the ways that TLS takes as well.
+/// A time too far away to represent counts as 1970.
+pub(super) fn system_time(time: UnixTime) -> SystemTime {
+    i64::try_from(time.as_secs())
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .map_or(UNIX_EPOCH, SystemTime::from)
+}
+
+/// Whether `signature` over `content` was made with this key, by an algorithm that TLS accepts too.
 pub(crate) fn is_signed_by(
     public_key: &[u8],
     content: &[u8],
     signature: &[u8],
     provider: &CryptoProvider,
 ) -> bool {
-    provider
-        .signature_verification_algorithms
-        .all
-        .iter()
-        .any(|way| way.verify_signature(public_key, content, signature).is_ok())
+    let algorithms = provider.signature_verification_algorithms.all;
+    algorithms.iter().any(|algorithm| {
+        algorithm
+            .verify_signature(public_key, content, signature)
+            .is_ok()
+    })
 }

@@ -134,8 +134,8 @@ fn identity_missing() {
     let by_uri = Broker::with_certificates(&broker.certificates, &["--identity-from", "san-uri"]);
     let issue = |name: &str, common_names: &[&str], uris: &[&str]| {
         let mut request = CertificateRequest::client(name);
-        request.common_names = common_names.iter().map(ToString::to_string).collect();
-        request.uris = uris.iter().map(ToString::to_string).collect();
+        request.names.common_names = common_names.iter().map(ToString::to_string).collect();
+        request.names.uris = uris.iter().map(ToString::to_string).collect();
         broker.certificates.issue(name, &request)
     };
     let dial = |broker: &Broker, files: &Files| {
@@ -172,8 +172,8 @@ fn identity_missing() {
 fn identity_from_dns_and_email() {
     let certificates = std::sync::Arc::new(crate::support::Certificates::new());
     let mut request = CertificateRequest::client("cn");
-    request.dns = vec!["sensor.example.org".to_owned()];
-    request.emails = vec!["alice@example.org".to_owned()];
+    request.names.dns = vec!["sensor.example.org".to_owned()];
+    request.names.emails = vec!["alice@example.org".to_owned()];
     let files = certificates.issue("both", &request);
     for (from, identity) in [
         ("cn", "cn"),

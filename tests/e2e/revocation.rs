@@ -196,9 +196,9 @@ fn acceptance_3_every_certificate_that_does_not_do_is_refused_with_its_own_reaso
     // What has no usable name is told so.
     let named = |file: &str, name: &str| Some(certificates.client_called(file, name));
     let mut nameless = client("x");
-    nameless.common_names.clear();
+    nameless.names.common_names.clear();
     let mut two_names = client("one");
-    two_names.common_names.push("two".to_owned());
+    two_names.names.common_names.push("two".to_owned());
     let by_name: Vec<(&str, &str, Option<Files>)> = vec![
         (
             "no common name",
@@ -237,9 +237,9 @@ fn acceptance_3_every_certificate_that_does_not_do_is_refused_with_its_own_reaso
 fn two_uris_are_no_identity() {
     let certificates = Arc::new(Certificates::new());
     let mut request = CertificateRequest::client("x");
-    request.uris = vec!["spiffe://plant/a".to_owned(), "spiffe://plant/b".to_owned()];
+    request.names.uris = vec!["spiffe://plant/a".to_owned(), "spiffe://plant/b".to_owned()];
     certificates.issue("two", &request);
-    request.uris.pop();
+    request.names.uris.pop();
     certificates.issue("one", &request);
     let broker = Broker::with_certificates(&certificates, &["--identity-from", "san-uri"]);
     let refused = broker.dial("two").unwrap().last_line();

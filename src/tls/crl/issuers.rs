@@ -12,7 +12,7 @@ use x509_parser::{
 };
 
 use super::list::List;
-use crate::tls::x509::{is_signed_by, times};
+use crate::tls::x509::{is_signed_by, validity};
 
 /// CAs by their names, each with what it has signed. A name stands for several where a CA has got
 /// another key: what tells them apart is the key alone.
@@ -82,7 +82,7 @@ impl Issuers {
                 provider,
             )
         };
-        let is_in_date = times(&certificate).1 > now;
+        let is_in_date = validity(&certificate).1 > now;
         let signer = signers.iter().find(signed)?;
         Some(signer.is_in_use && is_in_date)
     }

@@ -43,7 +43,7 @@ impl Certificates {
     /// For `localhost` and `127.0.0.1`.
     pub(crate) fn server_request() -> CertificateRequest {
         let mut request = CertificateRequest::server("localhost");
-        request.ips.push([127, 0, 0, 1].into());
+        request.names.ips.push([127, 0, 0, 1].into());
         request
     }
 
