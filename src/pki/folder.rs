@@ -1,15 +1,19 @@
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    fs::{self, DirBuilder, File},
+    io,
     net::IpAddr,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
 use super::{
     Authority, CertificateRequest, IssueError, NameError, Validity, authority::random_bytes,
 };
-use crate::{files, identity::Identity, text::escaped};
+use crate::{
+    files::{self, NewFile},
+    identity::Identity,
+    text::escaped,
+};
 
 /// Bytes of a name: as many as X.509 allows characters in a common name.
 const NAME_BYTES_MAX: usize = 64;
@@ -403,24 +407,15 @@ pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), IssueE
         path: path.to_owned(),
         reason,
     };
-    let opened = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path);
-    let mut file = opened.map_err(|reason| match reason.kind() {
+    let mut file = NewFile::create(path, mode).map_err(|reason| match reason.kind() {
         io::ErrorKind::AlreadyExists => IssueError::AlreadyThere {
             path: path.to_owned(),
         },
         _ => unwritable(reason),
     })?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(|reason| {
-            // Half a file would only be taken for a whole one later. It is ours: it was made above.
-            let _ = fs::remove_file(path);
-            unwritable(reason)
-        })
+    file.write(text).map_err(unwritable)?;
+    file.keep();
+    Ok(())
 }
 
 #[cfg(test)]
