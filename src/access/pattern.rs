@@ -1,7 +1,7 @@
-//! What rules are made of: patterns of identities, and topic filters with names to fill in.
+//! What rules are made of: patterns for identities, and topic filters with placeholders.
 //!
-//! Owns the rule that a name stands for itself and nothing more: what is filled in is judged here,
-//! and filled in once.
+//! Owns the guarantee that an identity in a filter means itself and nothing more: it is checked here
+//! before it replaces a placeholder, and replacements are not expanded again.
 
 use crate::{
     identity::{self, IDENTITY_BYTES_MAX, Identity, IdentityError},
@@ -9,13 +9,13 @@ use crate::{
     topic::{FilterError, TopicFilter},
 };
 
-/// An identity, or with `*` in it as many as match: `*` is any run of characters, also none.
+/// An identity, or a pattern for several: `*` matches any characters, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum IdentityPattern {
     Exact(Box<str>),
     Wide {
         start: Box<str>,
-        /// In this order between start and end, without overlap.
+        /// The parts between start and end, in order and without overlap.
         middles: Box<[Box<str>]>,
         end: Box<str>,
     },
@@ -26,7 +26,7 @@ impl IdentityPattern {
     ///
     /// When no identity can match it.
     pub(super) fn parse(text: &str) -> Result<Self, IdentityError> {
-        // A `*` can be a character of which a blank stands beside, and no character at all.
+        // A `*` can stand for a character next to a space, and for no character at all.
         identity::check_characters(&text.replace('*', "x"))?;
         match text.len() - text.matches('*').count() {
             _ if text.is_empty() => return Err(IdentityError::Empty),
@@ -61,7 +61,7 @@ impl IdentityPattern {
     }
 }
 
-/// The first place of each is as good as any: it leaves the most for those that follow.
+/// Taking the first occurrence of each part is enough: it leaves the most text for the next parts.
 fn holds_in_order(mut text: &str, parts: &[Box<str>]) -> bool {
     parts.iter().all(|part| match text.split_once(&**part) {
         Some((_, rest)) => {
@@ -72,12 +72,12 @@ fn holds_in_order(mut text: &str, parts: &[Box<str>]) -> bool {
     })
 }
 
-/// The client whose names are filled in.
+/// The client whose identity and id replace the placeholders.
 #[derive(Debug)]
 pub(super) struct Subject<'a> {
     identity: &'a Identity,
     client_id: String,
-    /// The character for which the identity gets into no filter.
+    /// The character that keeps the identity out of filters.
     unsafe_character: Option<char>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// A topic filter in which `{identity}` and `{client_id}` stand for the client's own.
+/// A topic filter in which `{identity}` and `{client_id}` stand for those of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FilterTemplate {
     Plain(TopicFilter),
@@ -111,16 +111,16 @@ pub(super) enum Part {
     ClientId,
 }
 
-/// As short as an identity can be: what is too long with it is too long with any.
+/// The shortest possible identity: a filter that is too long with it is too long with any.
 const SHORTEST_IDENTITY: &str = "x";
 
-/// As long as every client id.
+/// A client id. All have the same length.
 const SOME_CLIENT_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 impl FilterTemplate {
     /// # Errors
     ///
-    /// When braces stand for nothing, or it is no topic filter whatever is filled in.
+    /// When a brace is not part of a placeholder, or when no identity makes it a valid topic filter.
     pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
         let parts = parts(text)?;
         let sample = TopicFilter::parse(&fill(&parts, SHORTEST_IDENTITY, SOME_CLIENT_ID))?;
@@ -132,7 +132,7 @@ impl FilterTemplate {
         })
     }
 
-    /// Whether it names topics that belong to the server, whoever is filled in.
+    /// Whether it matches topics of the server whatever the identity.
     pub(super) fn is_reserved(&self) -> bool {
         match self {
             Self::Plain(filter) => filter.is_reserved(),
@@ -142,7 +142,7 @@ impl FilterTemplate {
         }
     }
 
-    /// Whether something of the client is filled in.
+    /// Whether it has a placeholder.
     pub(super) fn names_client(&self) -> bool {
         matches!(self, Self::Filled(_))
     }
@@ -151,7 +151,7 @@ impl FilterTemplate {
         matches!(self, Self::Filled(parts) if parts.contains(&Part::ClientId))
     }
 
-    /// The filter for one client; on failure the reason, for the client.
+    /// The filter for one client. The error is a reason for the client.
     pub(super) fn fill(&self, subject: &Subject<'_>) -> Result<TopicFilter, String> {
         let parts = match self {
             Self::Plain(filter) => return Ok(filter.clone()),
@@ -175,7 +175,7 @@ impl FilterTemplate {
     }
 }
 
-/// Takes a template apart.
+/// Splits a template into text and placeholders.
 fn parts(text: &str) -> Result<Vec<Part>, TemplateError> {
     let mut parts = Vec::new();
     let mut rest = text;
@@ -200,23 +200,23 @@ fn parts(text: &str) -> Result<Vec<Part>, TemplateError> {
     Ok(parts)
 }
 
-/// In one pass: what is filled in is not looked at again.
+/// Replaces the placeholders in one pass, so that replacements are not expanded again.
 fn fill(parts: &[Part], identity: &str, client_id: &str) -> String {
     let texts = parts.iter().map(|part| match part {
         Part::Text(text) => text,
         Part::Identity => identity,
         Part::ClientId => client_id,
     });
-    // One piece of memory: a reload fills in all rules for all clients.
+    // One allocation, because a reload fills in all rules for all clients.
     let mut filled = String::with_capacity(texts.clone().map(str::len).sum());
     filled.extend(texts);
     filled
 }
 
-/// Why a text is not a template of a topic filter.
+/// Why a text is not a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TemplateError {
-    #[error("`{{` and `}}` stand only in `{{identity}}` and `{{client_id}}`")]
+    #[error("`{{` and `}}` are allowed only in `{{identity}}` and `{{client_id}}`")]
     Brace,
     #[error(transparent)]
     Filter(#[from] FilterError),

@@ -6,7 +6,7 @@ use super::*;
 use crate::text::turns_direction;
 
 #[test]
-fn takes_what_can_be_seen_in_any_script() {
+fn accepts_visible_characters_of_any_script() {
     for name in [
         "sensor-7 ü",
         "a b c",
@@ -23,7 +23,7 @@ fn takes_what_can_be_seen_in_any_script() {
 }
 
 #[test]
-fn names_the_first_character_that_cannot_be_seen() {
+fn reports_the_first_invisible_character() {
     for character in [
         '\0',
         '\t',
@@ -80,16 +80,16 @@ fn names_the_first_character_that_cannot_be_seen() {
 }
 
 #[test]
-fn a_space_stands_alone_between_two_other_characters() {
+fn a_space_is_single_and_between_two_other_characters() {
     for (name, position) in [(" ", 1), (" a", 1), ("a ", 2), ("ü  b", 3), ("a b  ", 5)] {
         let fault = Identity::parse(name).unwrap_err();
         assert_eq!(fault, IdentityError::LooseSpace { position }, "{name:?}");
     }
 }
 
-/// Against the standard library, which knows some of the properties by tables of its own.
+/// Compared with the standard library, which has its own tables of some of the properties.
 #[test]
-fn no_control_character_and_no_white_space_is_taken() {
+fn no_control_character_and_no_white_space_is_accepted() {
     let taken = |c: char| Identity::parse(&format!("a{c}b")).is_ok();
     for character in ('\0'..=char::MAX).filter(|c| c.is_control() || c.is_whitespace()) {
         assert_eq!(taken(character), character == ' ', "{character:?}");
@@ -119,7 +119,7 @@ fn a_common_name_in_an_old_encoding_is_refused_by_its_name() {
         (DnValue::Ia5String(alice().try_into().unwrap()), Ok("alice")),
         (
             DnValue::BmpString(alice().try_into().unwrap()),
-            Err("is a BMPString, which is not read here: have it issued anew"),
+            Err("is a BMPString, which is not supported: have it reissued"),
         ),
         (
             DnValue::TeletexString(alice().try_into().unwrap()),
@@ -145,9 +145,9 @@ fn a_common_name_in_an_old_encoding_is_refused_by_its_name() {
     }
 }
 
-/// A second value that cannot be read would otherwise not count.
+/// Otherwise a second value that cannot be read would not count.
 #[test]
-fn a_value_that_cannot_be_read_is_not_passed_over() {
+fn a_value_that_cannot_be_read_is_not_skipped() {
     let alternative = |second: &[u8]| {
         let names = [b"\x86\x05urn:a\x86\x05", second].concat();
         let content = [&[0x30, names.len().try_into().unwrap()][..], &names].concat();

@@ -63,8 +63,8 @@ fn any_filter() -> impl Strategy<Value = TopicFilter> {
         })
 }
 
-/// Every topic of the words that the filters know and one that none of them knows. Filters that
-/// spell out fewer than `DEPTH` levels make no difference between topics of so many and more.
+/// Every topic made of the words that occur in filters, and of one word that occurs in none. Filters
+/// with fewer than `DEPTH` literal levels treat topics of `DEPTH` levels and longer ones alike.
 fn every_topic() -> Vec<Topic<'static>> {
     let mut topics = Vec::new();
     let mut longest = vec![String::new()];

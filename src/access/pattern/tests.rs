@@ -34,7 +34,7 @@ fn a_star_is_any_run_of_characters() {
 }
 
 #[test]
-fn a_pattern_that_nobody_can_match_is_refused() {
+fn a_pattern_that_no_identity_can_match_is_refused() {
     let long = "x".repeat(257);
     for pattern in [
         "",
@@ -56,12 +56,12 @@ fn a_blank_beside_a_star_is_matched_like_any_character() {
     assert!(matches("* of hall 2", "sensor of hall 2"));
     assert!(matches("a * b", "a x b"));
     assert!(matches("a *b", "a b"));
-    // A star can be nothing, and then counts for nothing.
+    // A star that matches nothing adds no length.
     let full = "x".repeat(256);
     assert!(matches(&format!("*{full}*"), &full));
 }
 
-/// Written for obviousness.
+/// Written to be obviously correct.
 fn naive_match(pattern: &[char], name: &[char]) -> bool {
     match (pattern, name) {
         ([], []) => true,
@@ -125,7 +125,7 @@ fn a_name_that_could_mean_more_than_itself_is_not_filled_in() {
 }
 
 #[test]
-fn a_template_is_judged_before_anybody_is_filled_in() {
+fn a_template_is_checked_before_any_client_needs_it() {
     for brace in [
         "{",
         "}",
