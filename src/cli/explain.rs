@@ -127,7 +127,10 @@ publish = ["plant/{client_id}/#"]
         let typed = [&["--client-id", CLIENT_ID], &typed[..]].concat();
         let explanation = outcome(RULES, &typed).unwrap();
         assert!(explanation.allowed, "{explanation}");
-        assert!(!explanation.to_string().contains("new one"), "{explanation}");
+        assert!(
+            !explanation.to_string().contains("new one"),
+            "{explanation}"
+        );
     }
 
     #[test]

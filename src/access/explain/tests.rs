@@ -169,10 +169,12 @@ fn a_new_client_id_is_shown_where_a_rule_uses_one() {
         let identity = Identity::parse(name).unwrap();
         rules.explain(&identity, None, &action).to_string()
     };
-    let told = text("sensor-7");
-    let (_, id) = told.split_once("{client_id} is a new one here: ").unwrap();
+    let explained = text("sensor-7");
+    let (_, id) = explained
+        .split_once("{client_id} is a new one here: ")
+        .unwrap();
     let allowed = format!("access.toml:2 allows only subscribing to \"in/{id}/#\"");
-    assert!(told.contains(&allowed), "{told}");
+    assert!(explained.contains(&allowed), "{explained}");
     assert!(!text("dashboard").contains("client_id"));
     assert!(!explain("sensor-7", "subscribe", "in/#").contains("new one"));
 }
