@@ -113,7 +113,9 @@ fn new(
     };
     written
         .map_err(|error| anyhow!("cannot hand over the token, revoke {}: {error}", token.id()))?;
-    out_file.map(NewFile::keep);
+    if let Some(file) = out_file {
+        file.keep();
+    }
     let end = expires.map_or_else(
         || "it does not expire".to_owned(),
         |end| format!("expires {}", day_and_time(end)),
