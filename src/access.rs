@@ -1,12 +1,12 @@
 //! Access rules: who may publish and subscribe to what.
 //!
-//! Owns the reading of rules and what they come to for one client: [`AccessRules`] is a file that
-//! was checked as a whole, [`Permissions`] is what it lets one client do. Knows nothing of
-//! connections, and takes nothing from a client but its identity, which its certificate proved.
+//! Owns how rules are read and what they mean for one client: [`AccessRules`] is a file that was
+//! checked as a whole, [`Permissions`] is what that file lets one client do. Knows nothing about
+//! connections. All it needs of a client is the identity that the certificate proved.
 //!
-//! **Invariant:** it fails closed. A file with one fault in it gives no rules at all; what no rule
-//! allows is denied, what one denies is denied whatever the others allow; and a name that could
-//! mean more than itself in a topic filter gets into none.
+//! **Invariant:** it fails closed. A file with one error gives no rules at all. What no rule allows is
+//! denied; what one rule denies is denied whatever the others allow. An identity that could mean more
+//! than itself in a topic filter is never put into one.
 
 mod coverage;
 mod explain;
@@ -36,13 +36,13 @@ use crate::{
 
 /// The rules in force.
 #[derive(Debug)]
-pub struct AccessRules(Basis);
+pub struct AccessRules(RuleSource);
 
 #[derive(Debug)]
-enum Basis {
-    /// No file: all share one set of permissions.
+enum RuleSource {
+    /// No file: all clients share one set of permissions.
     Open(Arc<Permissions>),
-    /// Never without a rule. The path is for messages alone.
+    /// At least one rule. The path is only for messages.
     File {
         path: PathBuf,
         rules: Vec<Rule>,
@@ -50,14 +50,14 @@ enum Basis {
     },
 }
 
-/// By which rules match, where these name no client: the same for all whom they match. There are as
-/// many as the rules make kinds of clients.
+/// Permissions shared by all clients that match the same rules, as long as none of these rules
+/// contains `{identity}` or `{client_id}`. One entry per combination of rules that occurs.
 ///
-/// The key is each rule's place in the list. Its line would not do: one line can hold several rules.
+/// The key holds the index of each rule. Line numbers would not do: one line can hold several rules.
 type SharedPermissions = Mutex<HashMap<Box<[usize]>, Arc<Permissions>>>;
 
 impl AccessRules {
-    /// The rules where no file is given: everybody may do everything.
+    /// The rules without an access file: every client may do everything.
     #[must_use]
     pub fn open() -> Self {
         #[expect(clippy::expect_used, reason = "`#` is a topic filter")]
@@ -69,7 +69,7 @@ impl AccessRules {
             };
             Rights::new(vec![clause], Vec::new())
         };
-        Self(Basis::Open(Arc::new(Permissions {
+        Self(RuleSource::Open(Arc::new(Permissions {
             publish: rights(),
             subscribe: rights(),
             presence: true,
@@ -77,25 +77,25 @@ impl AccessRules {
         })))
     }
 
-    /// Reads the contents of a file of rules. `path` is for messages alone.
+    /// Parses the contents of an access file. `path` is only for messages.
     ///
     /// # Errors
     ///
-    /// At the first fault of the file: then none of its rules is to be used.
+    /// The first error in the file. None of its rules can be used then.
     pub fn parse(path: &Path, contents: &[u8]) -> Result<Self, AccessError> {
-        Ok(Self(Basis::File {
+        Ok(Self(RuleSource::File {
             path: path.to_owned(),
             rules: file::rules(path, contents)?,
             shared: SharedPermissions::default(),
         }))
     }
 
-    /// What a client may do: all rules that match its identity, put together.
+    /// What a client may do: all rules that match its identity, combined.
     ///
     /// # Errors
     ///
-    /// `identity_denied` when no rule matches, or one that does would put the identity into a topic
-    /// filter in which it could mean more than itself.
+    /// `identity_denied` when no rule matches, or when a rule that matches would put the identity into
+    /// a topic filter where it could mean more than itself.
     pub fn permissions(
         &self,
         identity: &Identity,
@@ -104,15 +104,16 @@ impl AccessRules {
         self.look_up(identity, client_id).1
     }
 
-    /// The one way from an identity to its permissions, with the rules that they come from.
+    /// The permissions of an identity and the rules that they come from. Everything that needs either
+    /// goes through here.
     fn look_up(
         &self,
         identity: &Identity,
         client_id: ClientId,
     ) -> (Vec<&Rule>, Result<Arc<Permissions>, Denial>) {
         let (rules, shared) = match &self.0 {
-            Basis::Open(permissions) => return (Vec::new(), Ok(Arc::clone(permissions))),
-            Basis::File { rules, shared, .. } => (rules, shared),
+            RuleSource::Open(permissions) => return (Vec::new(), Ok(Arc::clone(permissions))),
+            RuleSource::File { rules, shared, .. } => (rules, shared),
         };
         let is_match = |index: &usize| rules[*index].is_about(identity);
         let indices: Box<[usize]> = (0..rules.len()).filter(is_match).collect();
@@ -132,19 +133,19 @@ impl AccessRules {
         (rules, permissions)
     }
 
-    /// How many rules there are; 0 where no file is given.
+    /// The number of rules; 0 without an access file.
     #[must_use]
     pub fn rule_count(&self) -> usize {
         match &self.0 {
-            Basis::Open(_) => 0,
-            Basis::File { rules, .. } => rules.len(),
+            RuleSource::Open(_) => 0,
+            RuleSource::File { rules, .. } => rules.len(),
         }
     }
 
-    /// Whether everybody may do everything, as no file is given.
+    /// Whether every client may do everything because there is no access file.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        matches!(self.0, Basis::Open(_))
+        matches!(self.0, RuleSource::Open(_))
     }
 }
 

@@ -1,7 +1,7 @@
-//! The time of day, however wrong the machine's clock is.
+//! The time of day, even if the machine's clock is wrong.
 //!
-//! Owns the only looks at it that the program takes. Those of the libraries panic when the clock
-//! stands before 1970, as it does on a board whose battery is empty.
+//! Owns all access to the clock. The functions of the libraries panic when the clock is before 1970, as
+//! on a board with an empty battery.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +17,7 @@ pub fn now() -> DateTime<Utc> {
     date_time(SystemTime::now())
 }
 
-/// As a date, kept within the years that RFC 3339 can write.
+/// Converts to a date, clamped to the years that RFC 3339 can write.
 #[must_use]
 pub fn date_time(time: SystemTime) -> DateTime<Utc> {
     let epoch = DateTime::UNIX_EPOCH;
@@ -36,7 +36,7 @@ pub fn date_time(time: SystemTime) -> DateTime<Utc> {
         .unwrap_or(epoch)
 }
 
-/// The time since 1970: none before it.
+/// The time since 1970; zero before that.
 #[must_use]
 pub fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()

@@ -21,4 +21,4 @@ pub use error::ConfigError;
 pub use origin::{Origin, Setting};
 pub use resolve::{FewerConnections, Resolved};
 pub use table::{Access, Limits, Listening, Logging, Times, Tls, Values};
-pub use value::{IdentityFrom, LogFormat, TlsMin};
+pub use value::{LogFormat, TlsMin};

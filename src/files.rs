@@ -1,7 +1,8 @@
-//! Files that decide who may be here and do what.
+//! Files that decide who may connect and do what.
 //!
-//! Owns how they are read (whole, bounded, and remembered by digest), how one is put in the place of
-//! another, by one program at a time, and the words for those that cannot be used. Knows nothing of what is in them.
+//! Owns how they are read (whole, bounded, and remembered by digest), how they are created and replaced
+//! by one program at a time, and the messages about files that cannot be used. Knows nothing about
+//! their contents.
 
 #[cfg(feature = "broker")]
 mod atomic;
@@ -11,7 +12,7 @@ mod tracked;
 mod words;
 
 #[cfg(feature = "broker")]
-pub(crate) use atomic::AtomicFile;
+pub(crate) use atomic::{AtomicFile, NewFile};
 pub(crate) use digest::sha256;
 pub(crate) use lock::lock;
 pub(crate) use tracked::read;

@@ -1,12 +1,14 @@
-//! Addresses of peers, as limits count them and the log shows them.
+//! Client addresses.
+//!
+//! Owns the form in which limits count an address and the log shows it.
 
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
-/// What one peer can choose its addresses from, and so what limits of an address count: an IPv4
-/// address, or the /64 of an IPv6 address, since a /64 is the least that a provider gives away.
+/// The unit that limits per address count: an IPv4 address, or the /64 of an IPv6 address. One host can
+/// use all addresses of a /64, which is the least that a provider assigns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
 
@@ -31,12 +33,12 @@ impl fmt::Display for Network {
     }
 }
 
-/// A peer's address in the one form that is counted and logged: an IPv4 peer of a socket that takes
-/// both families comes as `::ffff:192.0.2.1`.
+/// An address in the form that is counted and logged. A socket for both families reports an IPv4 client
+/// as `::ffff:192.0.2.1`, and this gives `192.0.2.1`.
 #[must_use]
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
-        // IPv6 stays as it is, with its zone.
+        // An IPv6 address stays as it is, with its zone.
         IpAddr::V6(_) => address,
         ip => SocketAddr::new(ip, address.port()),
     }
@@ -51,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_of_64_bits_counts_as_one_and_ipv4_by_the_address() {
+    fn a_network_is_an_ipv6_64_or_an_ipv4_address() {
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:2"));
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
@@ -61,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_peer_has_one_address_on_every_listener() {
+    fn an_ipv4_client_has_one_address_on_every_listener() {
         let canonical = |text: &str| canonical(text.parse().unwrap()).to_string();
         assert_eq!(canonical("[::ffff:192.0.2.1]:4433"), "192.0.2.1:4433");
         assert_eq!(canonical("192.0.2.1:4433"), "192.0.2.1:4433");

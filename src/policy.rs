@@ -1,7 +1,7 @@
-//! All that decides who is let in and who may do what, read and checked as one.
+//! The policy: everything that decides which clients are admitted and what they may do.
 //!
-//! Owns which files that is made of, and which of them are taken together or not at all.
-//! Knows nothing of those who are here: the server has them judged anew.
+//! Owns the files that the policy is read from, and which of them apply together or not at all. Knows
+//! nothing about connected clients: the server reevaluates them.
 
 use std::{
     collections::BTreeMap,
@@ -17,14 +17,14 @@ use crate::{
     tokens::{SignedTokenKeys, TokenFileError, TokenPolicy, TokenStore},
 };
 
-/// Where the policy is read from.
+/// The files of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyFiles {
-    /// Certificates, key, authorities and what they revoked.
+    /// Certificates, key, CAs and revocation lists.
     pub tls: ServerTlsFiles,
-    /// Access rules; `None` lets everyone do everything.
+    /// Access rules; `None` lets every client do everything.
     pub access: Option<PathBuf>,
-    /// The hashes of tokens.
+    /// The token store.
     pub tokens: Option<PathBuf>,
     /// The keys of signed tokens.
     pub token_keys: Option<TokenKeysFile>,
@@ -32,7 +32,7 @@ pub struct PolicyFiles {
 
 #[cfg(test)]
 impl PolicyFiles {
-    /// With the certificates of a folder and nothing more.
+    /// Only the certificates of a folder.
     pub(crate) fn of_certificates(folder: &crate::pki::CertificateFolder) -> Self {
         Self {
             tls: ServerTlsFiles {
@@ -53,34 +53,34 @@ impl PolicyFiles {
     }
 }
 
-/// Where the keys of signed tokens are, and what such a token must say.
+/// The file with the keys of signed tokens, and what such a token must claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenKeysFile {
     /// A JSON Web Key Set (RFC 7517).
     pub path: PathBuf,
-    /// Who must have issued the token: its `iss`.
+    /// The required `iss` of a token.
     pub issuer: String,
-    /// Whom it must be meant for: in its `aud`.
+    /// The required `aud` of a token.
     pub audience: String,
 }
 
-/// Files that answer one question, and are taken together or not at all.
+/// Files that apply together or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Group {
-    /// What the server proves itself with.
+pub enum FileGroup {
+    /// The server's certificate and key.
     Certificate,
-    /// Whose clients are let in, and which of them are revoked.
+    /// The CAs of clients, and their revocation lists.
     Authorities,
-    /// Who may do what.
+    /// The access rules.
     Access,
-    /// Which tokens are taken.
+    /// The token store.
     Tokens,
-    /// Whose signed tokens are taken.
+    /// The keys of signed tokens.
     TokenKeys,
 }
 
-impl Group {
-    /// The flags that name its files.
+impl FileGroup {
+    /// The flags that name the files.
     #[must_use]
     pub const fn flags(self) -> &'static str {
         match self {
@@ -93,58 +93,59 @@ impl Group {
     }
 }
 
-/// What was in the files of each group that is not as it is in force.
-pub type Seen = BTreeMap<Group, TrackedFiles>;
+/// The groups whose files differ from the policy in force, with what was found in them.
+pub type ChangedGroups = BTreeMap<FileGroup, TrackedFiles>;
 
-/// What decides, as of one reading. Parts that did not change from one reading to the next are the
-/// same parts, which pointers tell.
+/// The policy as its files were read at one time. A part whose files have not changed is the same `Arc`
+/// in the next policy.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// TLS, and who is let through it.
+    /// TLS, and which certificates it accepts.
     pub tls: Arc<ServerTls>,
-    /// Who may do what.
+    /// The access rules.
     pub access: Arc<AccessRules>,
-    /// What a client proves itself with beside its certificate.
+    /// Which tokens are valid.
     pub tokens: Arc<TokenPolicy>,
     files: PolicyFiles,
-    sources: BTreeMap<Group, TrackedFiles>,
+    sources: BTreeMap<FileGroup, TrackedFiles>,
 }
 
-/// What came of reading again.
+/// The result of reading the policy again.
 #[derive(Debug)]
-pub struct Reading {
-    /// With all that changed and is in order; `None` where nothing is.
+pub struct Reread {
+    /// The new policy with all changes that are valid; `None` if there are none.
     pub policy: Option<Policy>,
-    /// The groups with a fault, which stay as they were, each with its first.
-    pub faults: Vec<(Group, PolicyError)>,
-    /// What was seen, for the next look.
-    pub seen: Seen,
+    /// The groups with an error, which stay as they were, each with its first error.
+    pub errors: Vec<(FileGroup, PolicyError)>,
+    /// What was found, for the next call.
+    pub changed: ChangedGroups,
 }
 
-/// A file of the policy cannot be used. One line: the file, the place, the fault, the remedy.
+/// A file of the policy that cannot be used. The message is one line with file, place, error and
+/// remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
-    /// Of TLS.
+    /// A file of TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The access rules.
+    /// The access file.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// The tokens, or the keys of signed ones.
+    /// The token store, or the keys of signed tokens.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
-    /// A file that anyone could change.
+    /// A file that every user of this machine can write to.
     #[error("{}", WritableByOthers(path, *mode))]
     WritableByOthers {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// Any of them cannot be read.
+    /// A file that cannot be read.
     #[error("{}", Unreadable(path, cause))]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         cause: io::Error,
@@ -156,16 +157,17 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// The first fault.
+    /// The first error.
     pub fn read(files: PolicyFiles) -> Result<Self, PolicyError> {
-        let mut sources = BTreeMap::<Group, TrackedFiles>::new();
+        let mut sources = BTreeMap::<FileGroup, TrackedFiles>::new();
         let clients = files
             .tls
-            .clients(None, sources.entry(Group::Authorities).or_default())?;
-        let own = (files.tls).own_certificate(sources.entry(Group::Certificate).or_default())?;
-        let access = files.rules(sources.entry(Group::Access).or_default())?;
-        let store = files.store(sources.entry(Group::Tokens).or_default())?;
-        let signed = files.signed(sources.entry(Group::TokenKeys).or_default())?;
+            .clients(None, sources.entry(FileGroup::Authorities).or_default())?;
+        let own =
+            (files.tls).own_certificate(sources.entry(FileGroup::Certificate).or_default())?;
+        let access = files.rules(sources.entry(FileGroup::Access).or_default())?;
+        let store = files.store(sources.entry(FileGroup::Tokens).or_default())?;
+        let signed = files.signed(sources.entry(FileGroup::TokenKeys).or_default())?;
         Ok(Self {
             tls: Arc::new(ServerTls::new(&files.tls, own, clients)?),
             access: Arc::new(access),
@@ -175,65 +177,68 @@ impl Policy {
         })
     }
 
-    /// Reads and checks each group of files that has changed since this reading, and keeps the
-    /// others, and those with a fault.
+    /// Reads and checks each group of files that has changed, and keeps the others and those with an
+    /// error.
     ///
-    /// With what the last look has seen, only what is still the same is taken or at fault: half of a
-    /// file that is being written can be good. Without, whoever asks says that they are whole.
+    /// `last` is what the previous call found. A group counts only if its files have not changed since
+    /// then, because half of a file that is still being written can be valid. With `None`, the caller
+    /// vouches that all files are complete.
     #[must_use]
-    pub fn read_again(&self, last_seen: Option<&Seen>) -> Reading {
-        let (mut new, mut is_other) = (self.clone(), false);
-        let (mut faults, mut seen) = (Vec::new(), Seen::new());
+    pub fn reread(&self, last: Option<&ChangedGroups>) -> Reread {
+        let (mut new, mut is_new) = (self.clone(), false);
+        let (mut errors, mut changed) = (Vec::new(), ChangedGroups::new());
         for (&group, in_force) in &self.sources {
             if in_force.reread() == *in_force {
                 continue;
             }
             let mut sources = TrackedFiles::default();
             let outcome = new.with(group, &mut sources);
-            seen.insert(group, sources.clone());
-            if last_seen.is_some_and(|last| last.get(&group) != Some(&sources)) {
+            changed.insert(group, sources.clone());
+            if last.is_some_and(|last| last.get(&group) != Some(&sources)) {
                 continue;
             }
             match outcome {
                 Ok(with) => {
                     new = with;
                     new.sources.insert(group, sources);
-                    is_other = true;
+                    is_new = true;
                 }
-                Err(fault) => faults.push((group, fault)),
+                Err(error) => errors.push((group, error)),
             }
         }
-        Reading {
-            policy: is_other.then_some(new),
-            faults,
-            seen,
+        Reread {
+            policy: is_new.then_some(new),
+            errors,
+            changed,
         }
     }
 
-    /// The same with one group read anew.
-    fn with(&self, group: Group, sources: &mut TrackedFiles) -> Result<Self, PolicyError> {
+    /// The same policy with one group read again.
+    fn with(&self, group: FileGroup, sources: &mut TrackedFiles) -> Result<Self, PolicyError> {
         let (mut new, files) = (self.clone(), &self.files);
         match group {
-            Group::Certificate => {
+            FileGroup::Certificate => {
                 let own = files.tls.own_certificate(sources)?;
                 let tls = ServerTls::new(&files.tls, own, self.tls.clients.clone())?;
                 new.tls = Arc::new(tls);
             }
-            Group::Authorities => {
+            FileGroup::Authorities => {
                 let clients = files.tls.clients(Some(&self.tls.clients), sources)?;
                 let tls = ServerTls::new(&files.tls, self.tls.own.clone(), clients)?;
                 new.tls = Arc::new(tls);
             }
-            Group::Access => new.access = Arc::new(files.rules(sources)?),
-            Group::Tokens => new.tokens = Arc::new(self.tokens.with_store(files.store(sources)?)),
-            Group::TokenKeys => {
+            FileGroup::Access => new.access = Arc::new(files.rules(sources)?),
+            FileGroup::Tokens => {
+                new.tokens = Arc::new(self.tokens.with_store(files.store(sources)?))
+            }
+            FileGroup::TokenKeys => {
                 new.tokens = Arc::new(self.tokens.with_signed(files.signed(sources)?));
             }
         }
         Ok(new)
     }
 
-    /// The files of this reading whose content is not what it was in `before`.
+    /// The files whose content differs from `before`.
     pub fn changed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Path> {
         let groups = self.sources.iter().zip(&before.sources);
         groups.flat_map(|((_, now), (_, before))| now.changed_since(before))

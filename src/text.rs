@@ -1,18 +1,16 @@
-//! Untrusted text made safe to show, and values written for people.
+//! Makes untrusted text safe to show, and formats values for people.
 //!
-//! Owns how a text from outside is shown on a terminal or in a log, and how moments and bytes are
-//! written there.
+//! Owns how text from outside, times, bytes and places in files appear on a terminal or in a log.
 
 use std::{borrow::Cow, path::Path};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// Characters of a text that [`quoted`] shows.
+/// The characters that [`quoted`] shows of a text.
 const QUOTED_CHARS_MAX: usize = 64;
 
-/// A stranger's text so that it can do no harm on a terminal or in a log: control characters,
-/// line ends, characters that turn the direction of writing or do not show are spelled out
-/// (`\n`, `\u{202e}`), and `\` and `"` have a `\` before them.
+/// Escapes untrusted text for a terminal or a log: control characters, line ends, direction marks and
+/// invisible characters become `\n`, `\u{202e}` and so on, and `\` and `"` get a `\` before them.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let quoted = format!("{text:?}");
@@ -23,7 +21,7 @@ pub fn escaped(text: &str) -> String {
         .to_owned()
 }
 
-/// The beginning of a stranger's text, [`escaped`] and in quotes: for a sentence, however long it is.
+/// The beginning of an untrusted text, [`escaped`] and in quotes, for use in a sentence.
 pub(crate) fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS_MAX) {
         None => format!("{text:?}"),
@@ -31,8 +29,8 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// A text that reads as it is, except that characters that command a terminal, end a line or turn
-/// the direction of writing are spelled as JSON spells them (`\u001b`).
+/// The text as it is, except that control characters and direction marks are escaped as in JSON
+/// (`\u001b`).
 #[must_use]
 pub fn harmless(text: &str) -> Cow<'_, str> {
     let is_harmful = |c: char| c.is_control() || turns_direction(c);
@@ -50,20 +48,20 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(spelled)
 }
 
-/// The same of a path: who makes a file chooses its name.
+/// [`harmless`] for a path, because whoever creates a file chooses its name.
 #[must_use]
 pub fn harmless_path(path: &Path) -> String {
     harmless(&path.to_string_lossy()).into_owned()
 }
 
-/// The characters with which one text can be made to look like another (Unicode TR 36, 3.1): those
-/// with the property `Bidi_Control`.
+/// Whether `c` has the Unicode property `Bidi_Control`: such characters can make one text look like
+/// another (Unicode TR 36, 3.1).
 #[must_use]
 pub const fn turns_direction(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A moment as all that people read shows it: RFC 3339, UTC, whole seconds.
+/// A time as people see it everywhere: RFC 3339, UTC, whole seconds.
 #[must_use]
 pub fn day_and_time(moment: impl Into<DateTime<Utc>>) -> String {
     moment.into().to_rfc3339_opts(SecondsFormat::Secs, true)
@@ -82,9 +80,39 @@ pub(crate) fn upper_hex(bytes: &[u8], separator: &str) -> String {
     pairs.join(separator)
 }
 
+/// Finds the line of a byte offset, for error messages.
+#[cfg(feature = "broker")]
+pub(crate) struct LineIndex {
+    /// The offset of each line feed.
+    line_ends: Vec<usize>,
+}
+
+#[cfg(feature = "broker")]
+impl LineIndex {
+    pub(crate) fn new(contents: &[u8]) -> Self {
+        Self {
+            line_ends: memchr::memchr_iter(b'\n', contents).collect(),
+        }
+    }
+
+    /// The line that holds the byte at `offset`, counted from 1.
+    pub(crate) fn line_of(&self, offset: usize) -> usize {
+        1 + self.line_ends.partition_point(|end| *end < offset)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "broker")]
+    #[test]
+    fn counts_lines_from_one() {
+        let lines = LineIndex::new(b"a\nb\n");
+        for (offset, line) in [(0, 1), (1, 1), (2, 2), (3, 2), (99, 3)] {
+            assert_eq!(lines.line_of(offset), line, "{offset}");
+        }
+    }
 
     #[test]
     fn quotes_no_more_than_the_beginning() {
@@ -95,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn spells_out_what_would_do_harm() {
+    fn escapes_what_could_do_harm() {
         assert_eq!(escaped("al\u{ee}ce"), "al\u{ee}ce");
         assert_eq!(
             escaped("a\nb\u{1b}[2J\u{202e}\u{200b}"),
@@ -105,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn spells_out_what_commands_a_terminal() {
+    fn escapes_what_controls_a_terminal() {
         assert_eq!(harmless("{\"a\":\"ü 🦀\"}"), "{\"a\":\"ü 🦀\"}");
         assert_eq!(
             harmless("a\u{9b}31m\n\u{202e}\u{61c}\u{7f}"),

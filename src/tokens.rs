@@ -1,11 +1,11 @@
-//! Tokens: what a client proves itself with beside its certificate, where the server wants that.
+//! Tokens: a second proof of identity beside the certificate, if the server requires one.
 //!
-//! Owns the judgement of a token at authentication and again after a reload, and the file of
-//! `tidings token`. Knows nothing of connections, and no clock: who asks says what time it is.
+//! Owns how a token is verified at authentication and again after a reload, and the file of
+//! `tidings token`. Knows nothing about connections. It has no clock: callers pass the time.
 //!
-//! A token is bound to the identity of a certificate, so that alone it is worth nothing. Who holds
-//! a wrong secret learns nothing but that it is wrong; whose a token is, and when it ended, is told
-//! only to who has the right one. No secret is kept: the store has hashes, a verified token has none.
+//! A token is bound to the identity of a certificate, so a token alone is worthless. A client with a
+//! wrong secret learns only that it is wrong: the owner and the expiry of a token are revealed only
+//! with the right secret. No secret is kept: the store holds hashes, and a verified token holds none.
 
 mod file_error;
 #[cfg(test)]
@@ -29,17 +29,17 @@ pub use token_file::{Changed, TokenFile};
 use crate::protocol::{Code, CodedError};
 use crate::{access::TokenScope, identity::Identity};
 
-/// Bytes of a token. A line before authentication has hardly more.
+/// The maximum length of a token in bytes. A line before authentication can hardly be longer.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// Which tokens are taken. By default none is wanted.
+/// Which tokens are valid. By default no token is required.
 #[derive(Debug, Default)]
 pub struct TokenPolicy {
     store: Option<TokenStore>,
     signed: Option<SignedTokenKeys>,
 }
 
-/// That a client had a good token, and what follows from it. It holds no secret.
+/// A token that was verified, without its secret.
 #[derive(Clone)]
 pub struct VerifiedToken {
     token_id: String,
@@ -49,40 +49,40 @@ pub struct VerifiedToken {
     origin: Origin,
 }
 
-/// What has to be there still for a verified token to stay so.
+/// Where the token came from. A verified token stays valid as long as this exists.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// In the store: the hash of the token.
-    Book([u8; 32]),
-    /// In the key set: the digest of the key that signed it.
+    /// An entry of the store: the hash of the token.
+    Store([u8; 32]),
+    /// A key of the key set: the digest of the key that signed the token.
     Signed([u8; 32]),
 }
 
-/// Why a token does not let a client in.
+/// Why a token is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenError {
     /// `token_missing`, `token_invalid`, `token_expired` or `token_identity_mismatch`.
     pub code: Code,
-    /// What the peer may know.
+    /// The reason for the client.
     pub reason: Cow<'static, str>,
-    /// Which token it was, where that is known: for the log, and safe in it.
+    /// The id of the token if it is known, escaped for the log.
     pub token_id: Option<String>,
 }
 
 impl TokenPolicy {
-    /// Takes the tokens of `store`, and those that a key of `signed` has signed.
+    /// Accepts the tokens of `store`, and tokens that a key of `signed` has signed.
     #[must_use]
     pub const fn new(store: Option<TokenStore>, signed: Option<SignedTokenKeys>) -> Self {
         Self { store, signed }
     }
 
-    /// The same with another store.
+    /// The same policy with another store.
     #[must_use]
     pub fn with_store(&self, store: Option<TokenStore>) -> Self {
         Self::new(store, self.signed.clone())
     }
 
-    /// The same with other keys.
+    /// The same policy with other keys.
     #[must_use]
     pub fn with_signed(&self, signed: Option<SignedTokenKeys>) -> Self {
         Self::new(self.store.clone(), signed)
@@ -94,18 +94,18 @@ impl TokenPolicy {
         self.store.is_some() || self.signed.is_some()
     }
 
-    /// How many tokens the store holds, those included that have expired.
+    /// The number of tokens in the store, expired ones included.
     #[must_use]
     pub fn token_count(&self) -> usize {
         self.store.as_ref().map_or(0, |store| store.entries().len())
     }
 
-    /// Judges what a client with this identity sent. `None` where no token is wanted: what came is
-    /// not looked at then.
+    /// Verifies the token of a client with this identity. Returns `None` if no token is required:
+    /// then whatever the client sent is ignored.
     ///
     /// # Errors
     ///
-    /// When a token is wanted and this is not one that lets the client in.
+    /// When a token is required and this one is missing or not valid.
     pub fn verify(
         &self,
         token: Option<&str>,
@@ -115,25 +115,26 @@ impl TokenPolicy {
         if !self.is_required() {
             return Ok(None);
         }
-        // A script whose variable is not set sends an empty one.
+        // A script with an unset variable sends an empty token.
         let token = token.filter(|token| !token.is_empty());
         let token = token.ok_or_else(TokenError::missing)?;
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::unknown(None));
         }
         let verified = match (&self.store, &self.signed) {
-            (Some(store), _) if secret::is_from_book(token) => store.verify(token, identity, now),
+            (Some(store), _) if secret::is_store_token(token) => store.verify(token, identity, now),
             (_, Some(signed)) => signed.verify(token, identity, now),
             _ => Err(TokenError::unknown(None)),
         };
         verified.map(Some)
     }
 
-    /// Judges a session again by what is in force now: whether what proved it is still there.
+    /// Verifies a session's token again after a reload.
     ///
     /// # Errors
     ///
-    /// When it is gone, has expired, or belongs to another identity by now.
+    /// When the token or its key is gone, when it has expired, or when it now belongs to another
+    /// identity.
     pub fn reverify(
         &self,
         verified: &VerifiedToken,
@@ -144,7 +145,7 @@ impl TokenPolicy {
             return Err(TokenError::identity_mismatch(&verified.token_id));
         }
         match (verified.origin, &self.store, &self.signed) {
-            (Origin::Book(hash), Some(store), _) => store.reverify(verified, &hash, now),
+            (Origin::Store(hash), Some(store), _) => store.reverify(verified, &hash, now),
             (Origin::Signed(key), _, Some(signed)) if signed.has_key(&key) => {
                 verified.clone().unexpired(now)
             }
@@ -154,25 +155,25 @@ impl TokenPolicy {
 }
 
 impl VerifiedToken {
-    /// Names the token in a log: its id in the store, or of a signed token the `jti` or the key.
+    /// The name of the token in the log: its id in the store, or the `jti` or key of a signed token.
     #[must_use]
     pub fn token_id(&self) -> &str {
         &self.token_id
     }
 
-    /// From when on it is worth nothing; `None` for one that does not end.
+    /// When it expires; `None` if it does not.
     #[must_use]
     pub const fn expires(&self) -> Option<DateTime<Utc>> {
         self.expires
     }
 
-    /// What the token takes away of what the access rules allow.
+    /// What the token restricts its session to, within what the access rules allow.
     #[must_use]
     pub const fn scope(&self) -> Option<&Arc<TokenScope>> {
         self.scope.as_ref()
     }
 
-    /// The same, when its time is not over.
+    /// The same token, unless it has expired.
     fn unexpired(self, now: DateTime<Utc>) -> Result<Self, TokenError> {
         if self.expires.is_some_and(|expires| expires <= now) {
             return Err(TokenError::expired(&self.token_id));
@@ -202,11 +203,11 @@ impl TokenError {
     }
 
     fn missing() -> Self {
-        let reason = "this server wants a token: `token` in `request_authentication`";
+        let reason = "this server requires a token: send it as `token` in `request_authentication`";
         Self::new(Code::TokenMissing, reason, None)
     }
 
-    /// One sentence for an unknown id, a wrong secret, a bad signature and a bad form.
+    /// The same sentence for an unknown id, a wrong secret, a bad signature and a malformed token.
     fn unknown(token_id: Option<&str>) -> Self {
         let reason = "the token is not one that this server knows or can verify";
         Self::new(Code::TokenInvalid, reason, token_id)
@@ -220,7 +221,7 @@ impl TokenError {
     fn expired(token_id: &str) -> Self {
         Self::new(
             Code::TokenExpired,
-            "the token has expired: a new one is needed",
+            "the token has expired: a new one is required",
             Some(token_id),
         )
     }

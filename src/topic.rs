@@ -1,6 +1,6 @@
-//! Topics and filters: what is valid as one, and which filter matches which topic.
+//! Topics and topic filters: which texts are valid, and which filter matches which topic.
 //!
-//! Pure: no clients, no sockets. [`Topic`] and [`TopicFilter`] are different types, and nothing but their
+//! Knows nothing about clients or sockets. [`Topic`] and [`TopicFilter`] are different types, and nothing but their
 //! `parse` checks their text.
 
 mod filter;
@@ -59,13 +59,13 @@ fn check_shape(text: &str) -> Result<(), ShapeError> {
 /// What can be wrong with a topic and with a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
-    /// No text at all.
+    /// The text is empty.
     #[error("it is empty")]
     Empty,
-    /// More than [`TOPIC_BYTES_MAX`].
+    /// It has more than [`TOPIC_BYTES_MAX`] bytes.
     #[error("it is longer than {TOPIC_BYTES_MAX} bytes")]
     TooLong,
-    /// More than [`TOPIC_LEVELS_MAX`].
+    /// It has more than [`TOPIC_LEVELS_MAX`] levels.
     #[error("it has more than {TOPIC_LEVELS_MAX} levels")]
     TooManyLevels,
     /// Two `/` in a row, or one at either end.

@@ -366,15 +366,18 @@ fn every_command_that_a_sentence_names_is_there() {
     }
 }
 
-/// The sources of the program, with texts that go on in the next line in one piece.
-fn sources() -> String {
+/// The code in a folder, with texts that go on in the next line in one piece.
+fn code_in(folder: &str) -> String {
     let mut text = String::new();
-    let mut folders = vec![root().join("src")];
+    let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|extension| extension != "rs") {
                 continue;
             }
             let mut goes_on = false;
@@ -410,7 +413,7 @@ fn messages_that_operations_quotes_are_those_of_the_program() {
         "Cannot assign requested address",
     ];
     let document = fs::read_to_string(root().join("docs/operations.md")).unwrap();
-    let sources = sources();
+    let sources = code_in("src");
     let (mut section, mut quoted) = ("", 0);
     for line in document.lines() {
         if let Some(heading) = line.strip_prefix("## ") {
@@ -428,6 +431,29 @@ fn messages_that_operations_quotes_are_those_of_the_program() {
         }
     }
     assert!(quoted > 50, "{quoted}");
+}
+
+/// The last column of the tables of `docs/security.md` says which tests hold a row.
+#[test]
+fn tests_that_security_names_exist() {
+    let document = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let code = code_in("src") + &code_in("tests");
+    let (mut in_table, mut named) = (false, 0);
+    for line in document.lines() {
+        let row = line.strip_prefix('|').and_then(|row| row.strip_suffix('|'));
+        let last = row.and_then(|row| row.rsplit('|').next()).map(str::trim);
+        in_table = last.is_some_and(|cell| in_table || cell == "tests");
+        let quoted = last.filter(|_| in_table).into_iter().flat_map(|cell| {
+            let pieces = cell.split('`').skip(1).step_by(2);
+            pieces.map(|name| name.rsplit("::").next().unwrap())
+        });
+        // `revocation::` names a whole module.
+        for name in quoted.filter(|name| !name.is_empty()) {
+            assert!(code.contains(&format!("fn {name}(")), "no test {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 100, "{named}");
 }
 
 /// The rule for characters, as `docs/security.md` states it, against the code, for every character.

@@ -1,26 +1,26 @@
-//! What topic filters have in common.
+//! Whether topic filters overlap, and whether several filters together cover another one.
 //!
-//! Owns the question whether some filters together match all that another one matches. Knows
-//! nothing of rules or clients.
+//! Owns these two questions. Knows nothing about rules or clients.
 //!
-//! Words are without bound, so the answer is exact with one topic for each number of levels: the
-//! *generic topic* of a filter, which has in the place of every wildcard a word that stands nowhere
-//! else. A filter that matches it has wildcards wherever it needs them, and matches all topics of
-//! so many levels; and where no filter matches it, it is itself the topic that is not covered.
+//! One topic per number of levels decides whether a filter is covered: its *generic topic*, in which
+//! every wildcard is replaced by a word that occurs nowhere else. A filter that matches the generic
+//! topic has a wildcard at each of these levels, so it matches every topic of that length that the
+//! narrow filter matches. If no filter matches the generic topic, then it is a topic that is not
+//! covered.
 
 use crate::topic::{TOPIC_LEVELS_MAX, TopicFilter};
 
-/// A set of numbers of levels: bit `n` is for topics of `n` levels.
+/// A set of topic lengths: bit `n` stands for topics of `n` levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Lengths(u64);
 
-// The bits suffice.
+// Every length has a bit.
 const _: () = assert!(TOPIC_LEVELS_MAX < 64);
 
 impl Lengths {
     const NONE: Self = Self(0);
 
-    /// From `levels` on, up to the most that a topic can have.
+    /// From `levels` up to the maximum of a topic.
     const fn at_least(levels: usize) -> Self {
         let first = if levels == 0 { 1 } else { levels };
         Self((1 << (TOPIC_LEVELS_MAX + 1)) - (1 << first))
@@ -30,7 +30,7 @@ impl Lengths {
         Self(1 << levels)
     }
 
-    /// Of all topics that `filter` matches.
+    /// The lengths of all topics that `filter` matches.
     fn of(filter: &TopicFilter) -> Self {
         let levels = filter.as_str().split('/').count();
         if filter.as_str().ends_with('#') {
@@ -40,7 +40,7 @@ impl Lengths {
         }
     }
 
-    /// Of the generic topics of `narrow` that `wide` matches.
+    /// The lengths of those generic topics of `narrow` that `wide` matches.
     fn covered(narrow: &TopicFilter, wide: &TopicFilter) -> Self {
         if narrow.is_reserved() && begins_with_wildcard(wide) {
             return Self::NONE;
@@ -48,7 +48,7 @@ impl Lengths {
         let mut narrow_levels = narrow.as_str().split('/');
         let mut narrow_is_open = false;
         for (depth, level) in wide.as_str().split('/').enumerate() {
-            // Below a `#` there is no end of generic words.
+            // A `#` stands for any number of generic words.
             let against = if narrow_is_open {
                 Some("#")
             } else {
@@ -78,18 +78,18 @@ pub(super) fn is_covered<'a>(
 ) -> bool {
     let missing = Lengths::of(narrow).0;
     let left = filters.into_iter().try_fold(missing, |missing, wide| {
-        // Nothing is left to look for: `None` ends the search.
+        // `None` ends the search once nothing is missing.
         Some(missing & !Lengths::covered(narrow, wide).0).filter(|missing| *missing != 0)
     });
     left.is_none()
 }
 
-/// Whether `wide` has a part in covering `narrow`.
+/// Whether `wide` covers `narrow` at least for some length.
 pub(super) fn helps_to_cover(narrow: &TopicFilter, wide: &TopicFilter) -> bool {
     Lengths::covered(narrow, wide) != Lengths::NONE
 }
 
-/// Whether some topic is matched by both.
+/// Whether at least one topic matches both.
 pub(super) fn overlap(one: &TopicFilter, other: &TopicFilter) -> bool {
     if one.is_reserved() && begins_with_wildcard(other)
         || other.is_reserved() && begins_with_wildcard(one)
@@ -112,114 +112,4 @@ fn begins_with_wildcard(filter: &TopicFilter) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::topic::Topic;
-
-    fn filter(text: &str) -> TopicFilter {
-        TopicFilter::parse(text).unwrap()
-    }
-
-    fn covered(narrow: &str, filters: &[&str]) -> bool {
-        let filters: Vec<_> = filters.iter().map(|text| filter(text)).collect();
-        is_covered(&filter(narrow), &filters)
-    }
-
-    #[test]
-    fn filters_cover_together_what_none_covers_alone() {
-        assert!(covered("a/#", &["a", "a/+", "a/+/#"]));
-        assert!(covered("a/#", &["a/+/#", "a"]));
-        assert!(!covered("a/#", &["a", "a/+"]));
-        assert!(!covered("a/#", &["a/+/#"]));
-        assert!(covered("#", &["+", "+/+/#"]));
-        assert!(!covered("#", &["+/+/#"]));
-        assert!(covered("+/#", &["#"]));
-        assert!(covered("#", &["+/#"]));
-        assert!(!covered("+", &["a", "b", "c"]));
-        assert!(!covered("a/#", &[]));
-    }
-
-    #[test]
-    fn depth_is_bounded() {
-        let every_depth: Vec<String> = (1..=TOPIC_LEVELS_MAX)
-            .map(|depth| vec!["+"; depth].join("/"))
-            .collect();
-        let mut every_depth: Vec<&str> = every_depth.iter().map(String::as_str).collect();
-        assert!(covered("#", &every_depth));
-        assert!(covered(&format!("{}#", "+/".repeat(31)), &every_depth));
-        every_depth.remove(17);
-        assert!(!covered("#", &every_depth));
-    }
-
-    #[test]
-    fn wildcards_do_not_reach_what_is_reserved() {
-        assert!(!covered("$SYS/#", &["#", "+/#"]));
-        assert!(covered("$SYS/a", &["$SYS/#"]));
-        assert!(covered("#", &["#", "$SYS/#"]));
-        assert!(!covered("#", &["$SYS/#"]));
-        assert!(!overlap(&filter("#"), &filter("$SYS/#")));
-        assert!(!overlap(&filter("$SYS/a"), &filter("+/a")));
-        assert!(overlap(&filter("$SYS/+"), &filter("$SYS/#")));
-    }
-
-    const DEPTH: usize = 4;
-
-    fn any_filter() -> impl Strategy<Value = TopicFilter> {
-        let level = prop_oneof![2 => Just("a"), 2 => Just("b"), 1 => Just("$x"), 4 => Just("+")];
-        (proptest::collection::vec(level, 0..DEPTH), any::<bool>())
-            .prop_filter("not empty", |(levels, open)| *open || !levels.is_empty())
-            .prop_map(|(mut levels, open)| {
-                levels.extend(open.then_some("#"));
-                filter(&levels.join("/"))
-            })
-    }
-
-    /// Every topic of the words that the filters know and one that none of them knows. Filters that
-    /// spell out fewer than `DEPTH` levels make no difference between topics of so many and more.
-    fn every_topic() -> Vec<Topic<'static>> {
-        let mut topics = Vec::new();
-        let mut longest = vec![String::new()];
-        for _ in 0..DEPTH {
-            longest = longest
-                .iter()
-                .flat_map(|start| {
-                    ["a", "b", "$x", "fresh"].map(|word| match start.as_str() {
-                        "" => word.to_owned(),
-                        start => format!("{start}/{word}"),
-                    })
-                })
-                .collect();
-            topics.extend(
-                longest
-                    .iter()
-                    .map(|text| Topic::parse(text.clone()).unwrap()),
-            );
-        }
-        topics
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1500))]
-
-        #[test]
-        fn agrees_with_trying_every_topic(
-            narrow in any_filter(),
-            filters in proptest::collection::vec(any_filter(), 0..6),
-        ) {
-            let topics = every_topic();
-            let matched: Vec<_> = topics.iter().filter(|topic| narrow.matches(topic)).collect();
-            let expected = matched
-                .iter()
-                .all(|topic| filters.iter().any(|filter| filter.matches(topic)));
-            prop_assert_eq!(is_covered(&narrow, &filters), expected);
-            for wide in &filters {
-                let expected = matched.iter().any(|topic| wide.matches(topic));
-                prop_assert_eq!(overlap(&narrow, wide), expected, "{} {}", narrow, wide);
-                prop_assert_eq!(overlap(wide, &narrow), expected, "{} {}", wide, narrow);
-                prop_assert!(!helps_to_cover(&narrow, wide) || expected);
-            }
-        }
-    }
-}
+mod tests;

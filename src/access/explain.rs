@@ -1,12 +1,12 @@
-//! Tells for people what the rules come to: `tidings explain`.
+//! Explains a decision of the rules to people: `tidings explain`.
 //!
-//! Owns the words, and which rules are named in them. The verdict is that of the same
-//! [`Permissions`] that the broker asks, looked up the same way.
+//! Owns the text, and which rules it names. The decision comes from the same [`Permissions`] that the
+//! broker uses, looked up the same way.
 
 use std::fmt::{self, Display};
 
 use super::{
-    AccessRules, Basis, Denial, Permissions,
+    AccessRules, Denial, Permissions, RuleSource,
     coverage::{helps_to_cover, overlap},
     file::Rule,
     permissions::Clause,
@@ -18,7 +18,7 @@ use crate::{
     topic::{Topic, TopicFilter},
 };
 
-/// What somebody would do.
+/// What a client wants to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Publish to a topic.
@@ -27,7 +27,7 @@ pub enum Action {
     Subscribe(TopicFilter),
 }
 
-/// Whether it would be allowed, and why. As text it is one fact a line, the verdict first.
+/// Whether the rules allow it, and why. Its text has one fact per line, the verdict first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The verdict.
@@ -44,8 +44,8 @@ impl Display for Explanation {
 }
 
 impl AccessRules {
-    /// Judges what the client of an identity would do, and names the rules by which it is so.
-    /// Without a client id it is told for a fresh one.
+    /// Decides whether a client with this identity may do this, and names the rules that decide.
+    /// Without a client id, a new one is used.
     #[must_use]
     pub fn explain(
         &self,
@@ -57,9 +57,9 @@ impl AccessRules {
         let (rules, permissions) = self.look_up(identity, client);
         let (verdict, mut facts) =
             match permissions {
-                Ok(permissions) => self.judged(&permissions, &rules, action),
+                Ok(permissions) => self.decide(&permissions, &rules, action),
                 Err(denial) => {
-                    let mut facts = vec![refusal(&denial)];
+                    let mut facts = vec![code_and_reason(&denial)];
                     facts.extend(denial.rule.map(|rule| {
                         format!("{} puts it into a topic filter", self.place(Some(rule)))
                     }));
@@ -74,7 +74,7 @@ impl AccessRules {
             facts.push(format!("rules for {identity:?}: {}", places.join(", ")));
         }
         if client_id.is_none() && rules.iter().any(|rule| rule.has_client_id()) {
-            facts.push(format!("{{client_id}} is a fresh one here: {client}"));
+            facts.push(format!("{{client_id}} is a new one here: {client}"));
         }
         Explanation {
             allowed: verdict.is_ok(),
@@ -82,7 +82,7 @@ impl AccessRules {
         }
     }
 
-    fn judged(
+    fn decide(
         &self,
         permissions: &Permissions,
         rules: &[&Rule],
@@ -113,15 +113,15 @@ impl AccessRules {
         let matching = |clause: &&Clause| clause.filter.matches(topic);
         let allowed = permissions.publish.allowed().iter().filter(matching);
         let denied = permissions.publish.denied().iter().filter(matching);
-        let told = |says, clause| self.told(clause, says, "publishing to");
+        let fact = |says, clause| self.fact(clause, says, "publishing to");
         match verdict {
             Ok(()) => allowed
                 .take(1)
-                .map(|clause| told("allows", clause))
+                .map(|clause| fact("allows", clause))
                 .collect(),
-            Err(denial) => [refusal(denial)]
+            Err(denial) => [code_and_reason(denial)]
                 .into_iter()
-                .chain(denied.map(|clause| told("denies", clause)))
+                .chain(denied.map(|clause| fact("denies", clause)))
                 .collect(),
         }
     }
@@ -136,7 +136,7 @@ impl AccessRules {
             permissions.subscribe.allowed(),
             permissions.subscribe.denied(),
         );
-        let told = |says, clause| self.told(clause, says, "subscribing to");
+        let fact = |says, clause| self.fact(clause, says, "subscribing to");
         let helping = |clause: &&Clause| helps_to_cover(filter, &clause.filter);
         let overlapping = |clause: &&Clause| overlap(filter, &clause.filter);
         let denial = match verdict {
@@ -145,10 +145,10 @@ impl AccessRules {
                 let mut facts: Vec<_> = allowed
                     .iter()
                     .filter(helping)
-                    .map(|clause| told("allows", clause))
+                    .map(|clause| fact("allows", clause))
                     .collect();
                 let before = facts.len();
-                facts.extend(withheld.map(|clause| self.told(clause, "withholds", "what matches")));
+                facts.extend(withheld.map(|clause| self.fact(clause, "withholds", "what matches")));
                 if facts.len() == before {
                     facts.push("nothing is withheld".to_owned());
                 }
@@ -156,19 +156,19 @@ impl AccessRules {
             }
             Err(denial) => denial,
         };
-        let mut facts = vec![refusal(denial)];
+        let mut facts = vec![code_and_reason(denial)];
         if denial.rule.is_some() {
             let denied = denied.iter().filter(helping);
-            facts.extend(denied.map(|clause| told("denies", clause)));
+            facts.extend(denied.map(|clause| fact("denies", clause)));
         } else {
-            // Reserved is all of it or nothing, and then nothing overlaps.
+            // A reserved filter is reserved as a whole, so no allowed filter overlaps with it.
             let allowed = allowed.iter().filter(overlapping);
-            facts.extend(allowed.map(|clause| told("allows only", clause)));
+            facts.extend(allowed.map(|clause| fact("allows only", clause)));
         }
         facts
     }
 
-    /// The switches and limits that rules set, with the first rule that says so.
+    /// The switches and limits that apply, each with the first rule that sets it.
     fn switches(&self, permissions: &Permissions, rules: &[&Rule]) -> Vec<String> {
         let limits = permissions.limits();
         let presence = Some(permissions.presence());
@@ -215,22 +215,24 @@ impl AccessRules {
         ))
     }
 
-    fn told(&self, clause: &Clause, says: &str, doing: &str) -> String {
+    fn fact(&self, clause: &Clause, says: &str, doing: &str) -> String {
         let filter = clause.filter.as_str();
         format!("{} {says} {doing} {filter:?}", self.place(clause.rule))
     }
 
-    /// A rule, as a place that editors can open.
+    /// The place of a rule, in the form that editors can open.
     fn place(&self, rule: Option<usize>) -> String {
         match (&self.0, rule) {
-            (Basis::File { path, .. }, Some(line)) => format!("{}:{line}", harmless_path(path)),
-            _ => "the lack of an access file".to_owned(),
+            (RuleSource::File { path, .. }, Some(line)) => {
+                format!("{}:{line}", harmless_path(path))
+            }
+            _ => "the default without an access file".to_owned(),
         }
     }
 }
 
-/// As the client is told.
-fn refusal(denial: &Denial) -> String {
+/// What the client receives.
+fn code_and_reason(denial: &Denial) -> String {
     format!("{}: {}", denial.code, denial.reason)
 }
 

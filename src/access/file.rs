@@ -1,7 +1,7 @@
-//! The file of access rules: TOML in, rules with their lines out.
+//! The access file: parses TOML into rules with their line numbers.
 //!
-//! Owns what may stand in the file, and tells the first thing in it that may not. Knows nothing of
-//! clients, and leaves it to `pattern` what a text means.
+//! Owns the form of the file, and reports the first error in it. Knows nothing about clients, and
+//! leaves the meaning of patterns and filters to `pattern`.
 
 use std::path::{Path, PathBuf};
 
@@ -14,19 +14,22 @@ use super::{
     pattern::{FilterTemplate, IdentityPattern},
     permissions::ClientLimits,
 };
-use crate::{identity::Identity, text::quoted};
+use crate::{
+    identity::Identity,
+    text::{LineIndex, quoted},
+};
 
 /// One `[[rule]]`.
 #[derive(Debug)]
 pub(super) struct Rule {
-    /// Of its header, counted from 1.
+    /// The line of its header, counted from 1.
     pub(super) line: usize,
     identities: Vec<IdentityPattern>,
     pub(super) publish: Vec<FilterTemplate>,
     pub(super) subscribe: Vec<FilterTemplate>,
     pub(super) deny_publish: Vec<FilterTemplate>,
     pub(super) deny_subscribe: Vec<FilterTemplate>,
-    /// `None` where it says nothing about it.
+    /// `None` if the rule does not set it.
     pub(super) presence: Option<bool>,
     pub(super) limits: ClientLimits,
 }
@@ -41,7 +44,7 @@ impl Rule {
         self.templates().any(FilterTemplate::has_client_id)
     }
 
-    /// Whether it comes to something else for every client.
+    /// Whether it means something different for each client.
     pub(super) fn names_client(&self) -> bool {
         self.templates().any(FilterTemplate::names_client)
     }
@@ -57,7 +60,7 @@ impl Rule {
     }
 }
 
-/// A file of access rules that cannot be used. One line: the file, the line, the fault.
+/// An access file that cannot be used. The message is one line with file, line and error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}:{line}: {reason}", path.display())]
 pub struct AccessError {
@@ -67,27 +70,27 @@ pub struct AccessError {
 }
 
 impl AccessError {
-    /// The file at fault.
+    /// The file with the error.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The line at fault, counted from 1.
+    /// The line of the error, counted from 1.
     #[must_use]
     pub fn line(&self) -> usize {
         self.line
     }
 }
 
-/// The rules of a file, in its order: at least one.
+/// The rules of a file in their order. There is at least one.
 pub(super) fn rules(path: &Path, contents: &[u8]) -> Result<Vec<Rule>, AccessError> {
-    let source = Source::new(path, contents);
+    let reader = RuleReader::new(path, contents);
     let text = std::str::from_utf8(contents)
-        .map_err(|fault| source.fault(fault.valid_up_to(), "it is not UTF-8"))?;
+        .map_err(|fault| reader.fault(fault.valid_up_to(), "it is not UTF-8"))?;
     let table = DeTable::parse(text).map_err(|fault| {
         let start = fault.span().map_or(0, |span| span.start);
-        source.fault(
+        reader.fault(
             start,
             format!("it is not TOML: {}; {FORM}", fault.message()),
         )
@@ -97,24 +100,24 @@ pub(super) fn rules(path: &Path, contents: &[u8]) -> Result<Vec<Rule>, AccessErr
         match (&**key.get_ref(), value.get_ref()) {
             ("rule", DeValue::Array(tables)) => {
                 for table in tables.iter() {
-                    rules.push(source.rule(table)?);
+                    rules.push(reader.rule(table)?);
                 }
             }
             ("rule", _) => {
-                return Err(source.fault(key.span().start, "a rule begins with `[[rule]]`"));
+                return Err(reader.fault(key.span().start, "a rule begins with `[[rule]]`"));
             }
             (unknown, _) => {
                 let reason = format!(
-                    "unknown key {}: there are only `[[rule]]`s here",
+                    "unknown key {}: the file may hold only `[[rule]]` tables",
                     quoted(unknown)
                 );
-                return Err(source.fault(key.span().start, reason));
+                return Err(reader.fault(key.span().start, reason));
             }
         }
     }
     if rules.is_empty() {
-        let reason = "there is no `[[rule]]` in it, so nobody would be admitted";
-        return Err(source.fault(0, reason));
+        let reason = "there is no `[[rule]]` in it, so it would admit no client";
+        return Err(reader.fault(0, reason));
     }
     Ok(rules)
 }
@@ -122,44 +125,38 @@ pub(super) fn rules(path: &Path, contents: &[u8]) -> Result<Vec<Rule>, AccessErr
 type Key<'t> = Spanned<DeString<'t>>;
 type Value<'t> = Spanned<DeValue<'t>>;
 
-/// As they stand in the file: the first fault is the one to be told.
+/// The entries in the order of the file, because the first error is the one that is reported.
 fn in_order<'a, 't>(table: &'a DeTable<'t>) -> Vec<(&'a Key<'t>, &'a Value<'t>)> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
 }
 
-/// Whether a filter says what may be done or what may not.
+/// Whether a filter allows or denies.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Allow,
     Deny,
 }
 
-/// Where in the file something stands.
-struct Source<'a> {
+/// Reads rules, and knows the line of everything in the file.
+struct RuleReader<'a> {
     path: &'a Path,
-    /// Where each line ends, in bytes from the start.
-    line_ends: Vec<usize>,
+    lines: LineIndex,
 }
 
-impl<'a> Source<'a> {
+impl<'a> RuleReader<'a> {
     fn new(path: &'a Path, contents: &[u8]) -> Self {
         Self {
             path,
-            line_ends: memchr::memchr_iter(b'\n', contents).collect(),
+            lines: LineIndex::new(contents),
         }
-    }
-
-    /// The line of a place, counted from 1.
-    fn line(&self, offset: usize) -> usize {
-        1 + self.line_ends.partition_point(|end| *end < offset)
     }
 
     fn fault(&self, offset: usize, reason: impl Into<String>) -> AccessError {
         AccessError {
             path: self.path.to_owned(),
-            line: self.line(offset),
+            line: self.lines.line_of(offset),
             reason: reason.into(),
         }
     }
@@ -170,7 +167,7 @@ impl<'a> Source<'a> {
             return Err(self.fault(start, "a rule begins with `[[rule]]`"));
         };
         let mut rule = Rule {
-            line: self.line(start),
+            line: self.lines.line_of(start),
             identities: Vec::new(),
             publish: Vec::new(),
             subscribe: Vec::new(),
@@ -183,7 +180,7 @@ impl<'a> Source<'a> {
             self.set(&mut rule, key, value)?;
         }
         if rule.identities.is_empty() {
-            let reason = "this rule has no `identity`: give it a list of names or patterns";
+            let reason = "this rule has no `identity`: add a list of names or patterns";
             return Err(self.fault(start, reason));
         }
         Ok(rule)
@@ -199,7 +196,7 @@ impl<'a> Source<'a> {
             "deny_subscribe" => rule.deny_subscribe = self.filters(name, value, Effect::Deny)?,
             "presence" => match value.get_ref() {
                 DeValue::Boolean(presence) => rule.presence = Some(*presence),
-                _ => return Err(self.fault(value.span().start, "`presence` is true or false")),
+                _ => return Err(self.fault(value.span().start, "`presence` must be true or false")),
             },
             "max_publish_messages_per_second" => {
                 rule.limits.publish_messages_per_second =
@@ -229,13 +226,13 @@ impl<'a> Source<'a> {
             IdentityPattern::parse(text).map_err(|fault| {
                 self.fault(
                     start,
-                    format!("no identity is like {}: {fault}", quoted(text)),
+                    format!("no identity can match {}: {fault}", quoted(text)),
                 )
             })
         });
         let patterns: Vec<_> = patterns.collect::<Result<_, _>>()?;
         if patterns.is_empty() {
-            let reason = "`identity` is empty, so the rule is about nobody";
+            let reason = "`identity` is empty, so the rule matches no client";
             return Err(self.fault(value.span().start, reason));
         }
         Ok(patterns)
@@ -254,7 +251,7 @@ impl<'a> Source<'a> {
             })?;
             if effect == Effect::Allow && template.is_reserved() {
                 let reason = format!(
-                    "{} in `{name}`: topics that begin with `$` belong to the server, and \
+                    "{} in `{name}`: topics that begin with `$` belong to the server and \
                      cannot be allowed",
                     quoted(text)
                 );
@@ -265,14 +262,14 @@ impl<'a> Source<'a> {
         templates.collect()
     }
 
-    /// The texts of a list, each with where it stands.
+    /// The strings of a list, each with its offset in the file.
     fn texts<'v>(
         &'v self,
         name: &'v str,
         value: &'v Value<'_>,
     ) -> Result<impl Iterator<Item = Result<(&'v str, usize), AccessError>>, AccessError> {
         let wrong = move |value: &Value<'_>| {
-            let reason = format!("`{name}` is a list of texts: {name} = [\"...\"]");
+            let reason = format!("`{name}` must be a list of strings: {name} = [\"...\"]");
             self.fault(value.span().start, reason)
         };
         let DeValue::Array(items) = value.get_ref() else {
@@ -297,14 +294,16 @@ impl<'a> Source<'a> {
             .and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok())
             .and_then(|number| T::try_from(number).ok())
             .ok_or_else(|| {
-                let reason = format!("`{name}` is a whole number from 0, for no limit, to {most}");
+                let reason = format!(
+                    "`{name}` must be a whole number from 0, which means no limit, to {most}"
+                );
                 self.fault(value.span().start, reason)
             })
     }
 }
 
 const FORM: &str = "a rule begins with `[[rule]]`, and a value is true, false, a number or a list of \
-                    texts: [\"...\"]";
+                    strings: [\"...\"]";
 
 const KEYS: &str = "identity, publish, subscribe, deny_publish, deny_subscribe, presence, \
                     max_publish_messages_per_second, max_publish_bytes_per_second and \

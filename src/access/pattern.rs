@@ -1,7 +1,7 @@
-//! What rules are made of: patterns of identities, and topic filters with names to fill in.
+//! What rules are made of: patterns for identities, and topic filters with placeholders.
 //!
-//! Owns the rule that a name stands for itself and nothing more: what is filled in is judged here,
-//! and filled in once.
+//! Owns the guarantee that an identity in a filter means itself and nothing more: it is checked here
+//! before it replaces a placeholder, and replacements are not expanded again.
 
 use crate::{
     identity::{self, IDENTITY_BYTES_MAX, Identity, IdentityError},
@@ -9,13 +9,13 @@ use crate::{
     topic::{FilterError, TopicFilter},
 };
 
-/// An identity, or with `*` in it as many as match: `*` is any run of characters, also none.
+/// An identity, or a pattern for several: `*` matches any characters, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum IdentityPattern {
     Exact(Box<str>),
     Wide {
         start: Box<str>,
-        /// In this order between start and end, without overlap.
+        /// The parts between start and end, in order and without overlap.
         middles: Box<[Box<str>]>,
         end: Box<str>,
     },
@@ -26,7 +26,7 @@ impl IdentityPattern {
     ///
     /// When no identity can match it.
     pub(super) fn parse(text: &str) -> Result<Self, IdentityError> {
-        // A `*` can be a character of which a blank stands beside, and no character at all.
+        // A `*` can stand for a character next to a space, and for no character at all.
         identity::check_characters(&text.replace('*', "x"))?;
         match text.len() - text.matches('*').count() {
             _ if text.is_empty() => return Err(IdentityError::Empty),
@@ -61,7 +61,7 @@ impl IdentityPattern {
     }
 }
 
-/// The first place of each is as good as any: it leaves the most for those that follow.
+/// Taking the first occurrence of each part is enough: it leaves the most text for the next parts.
 fn holds_in_order(mut text: &str, parts: &[Box<str>]) -> bool {
     parts.iter().all(|part| match text.split_once(&**part) {
         Some((_, rest)) => {
@@ -72,12 +72,12 @@ fn holds_in_order(mut text: &str, parts: &[Box<str>]) -> bool {
     })
 }
 
-/// The client whose names are filled in.
+/// The client whose identity and id replace the placeholders.
 #[derive(Debug)]
 pub(super) struct Subject<'a> {
     identity: &'a Identity,
     client_id: String,
-    /// The character for which the identity gets into no filter.
+    /// The character that keeps the identity out of filters.
     unsafe_character: Option<char>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// A topic filter in which `{identity}` and `{client_id}` stand for the client's own.
+/// A topic filter in which `{identity}` and `{client_id}` stand for those of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FilterTemplate {
     Plain(TopicFilter),
@@ -111,16 +111,16 @@ pub(super) enum Part {
     ClientId,
 }
 
-/// As short as an identity can be: what is too long with it is too long with any.
+/// The shortest possible identity: a filter that is too long with it is too long with any.
 const SHORTEST_IDENTITY: &str = "x";
 
-/// As long as every client id.
+/// A client id. All have the same length.
 const SOME_CLIENT_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 impl FilterTemplate {
     /// # Errors
     ///
-    /// When braces stand for nothing, or it is no topic filter whatever is filled in.
+    /// When a brace is not part of a placeholder, or when no identity makes it a valid topic filter.
     pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
         let parts = parts(text)?;
         let sample = TopicFilter::parse(&fill(&parts, SHORTEST_IDENTITY, SOME_CLIENT_ID))?;
@@ -132,7 +132,7 @@ impl FilterTemplate {
         })
     }
 
-    /// Whether it names topics that belong to the server, whoever is filled in.
+    /// Whether it matches topics of the server whatever the identity.
     pub(super) fn is_reserved(&self) -> bool {
         match self {
             Self::Plain(filter) => filter.is_reserved(),
@@ -142,7 +142,7 @@ impl FilterTemplate {
         }
     }
 
-    /// Whether something of the client is filled in.
+    /// Whether it has a placeholder.
     pub(super) fn names_client(&self) -> bool {
         matches!(self, Self::Filled(_))
     }
@@ -151,7 +151,7 @@ impl FilterTemplate {
         matches!(self, Self::Filled(parts) if parts.contains(&Part::ClientId))
     }
 
-    /// The filter for one client; on failure the reason, for the client.
+    /// The filter for one client. The error is a reason for the client.
     pub(super) fn fill(&self, subject: &Subject<'_>) -> Result<TopicFilter, String> {
         let parts = match self {
             Self::Plain(filter) => return Ok(filter.clone()),
@@ -175,7 +175,7 @@ impl FilterTemplate {
     }
 }
 
-/// Takes a template apart.
+/// Splits a template into text and placeholders.
 fn parts(text: &str) -> Result<Vec<Part>, TemplateError> {
     let mut parts = Vec::new();
     let mut rest = text;
@@ -200,192 +200,27 @@ fn parts(text: &str) -> Result<Vec<Part>, TemplateError> {
     Ok(parts)
 }
 
-/// In one pass: what is filled in is not looked at again.
+/// Replaces the placeholders in one pass, so that replacements are not expanded again.
 fn fill(parts: &[Part], identity: &str, client_id: &str) -> String {
     let texts = parts.iter().map(|part| match part {
         Part::Text(text) => text,
         Part::Identity => identity,
         Part::ClientId => client_id,
     });
-    // One piece of memory: a reload fills in all rules for all clients.
+    // One allocation, because a reload fills in all rules for all clients.
     let mut filled = String::with_capacity(texts.clone().map(str::len).sum());
     filled.extend(texts);
     filled
 }
 
-/// Why a text is not a template of a topic filter.
+/// Why a text is not a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TemplateError {
-    #[error("`{{` and `}}` stand only in `{{identity}}` and `{{client_id}}`")]
+    #[error("`{{` and `}}` are allowed only in `{{identity}}` and `{{client_id}}`")]
     Brace,
     #[error(transparent)]
     Filter(#[from] FilterError),
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn matches(pattern: &str, name: &str) -> bool {
-        let pattern = IdentityPattern::parse(pattern).unwrap();
-        pattern.matches(&Identity::parse(name).unwrap())
-    }
-
-    #[test]
-    fn a_star_is_any_run_of_characters() {
-        for (pattern, name, expected) in [
-            ("alice", "alice", true),
-            ("alice", "alice2", false),
-            ("alice", "Alice", false),
-            ("*", "anything at all", true),
-            ("sensor-*", "sensor-", true),
-            ("sensor-*", "sensor-7/x", true),
-            ("sensor-*", "my-sensor-7", false),
-            ("*.example.org", "*.example.org", true),
-            ("*.example.org", "example.org", false),
-            ("a*a", "a", false),
-            ("a*a", "aa", true),
-            ("a*b*c", "a-b-c", true),
-            ("a*b*c", "abc", true),
-            ("a*b*c", "acb", false),
-            ("a*bc*cd", "abcd", false),
-            ("**ü**", "-ü-", true),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
-
-    #[test]
-    fn a_pattern_that_nobody_can_match_is_refused() {
-        let long = "x".repeat(257);
-        for pattern in [
-            "",
-            "a\nb",
-            "a*\u{200b}",
-            "\u{2800}*",
-            " *",
-            "* ",
-            "a*  b",
-            &long,
-        ] {
-            assert!(IdentityPattern::parse(pattern).is_err(), "{pattern:?}");
-        }
-    }
-
-    #[test]
-    fn a_blank_beside_a_star_is_matched_like_any_character() {
-        assert!(matches("sensor *", "sensor 7"));
-        assert!(matches("* of hall 2", "sensor of hall 2"));
-        assert!(matches("a * b", "a x b"));
-        assert!(matches("a *b", "a b"));
-        // A star can be nothing, and then counts for nothing.
-        let full = "x".repeat(256);
-        assert!(matches(&format!("*{full}*"), &full));
-    }
-
-    /// Written for obviousness.
-    fn naive_match(pattern: &[char], name: &[char]) -> bool {
-        match (pattern, name) {
-            ([], []) => true,
-            (['*', rest @ ..], _) => {
-                (0..=name.len()).any(|skipped| naive_match(rest, &name[skipped..]))
-            }
-            ([first, pattern @ ..], [same, name @ ..]) => {
-                first == same && naive_match(pattern, name)
-            }
-            _ => false,
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(3000))]
-
-        #[test]
-        fn agrees_with_the_naive_matcher(pattern in "[ab*]{1,7}", name in "[ab]{1,7}") {
-            let chars = |text: &str| text.chars().collect::<Vec<_>>();
-            let expected = naive_match(&chars(&pattern), &chars(&name));
-            prop_assert_eq!(matches(&pattern, &name), expected);
-        }
-    }
-
-    fn filled(template: &str, name: &str) -> Result<String, String> {
-        let identity = Identity::parse(name).unwrap();
-        let subject = Subject::new(&identity, ClientId::from_number(7));
-        let template = FilterTemplate::parse(template).unwrap();
-        template
-            .fill(&subject)
-            .map(|filter| filter.as_str().to_owned())
-    }
-
-    #[test]
-    fn names_are_filled_in_once() {
-        let id = "00000000-0000-0000-0000-000000000007";
-        for (template, name, expected) in [
-            ("plant/#", "a/b", "plant/#".to_owned()),
-            ("plant/{identity}/#", "s-7", "plant/s-7/#".to_owned()),
-            ("dev-{identity}-x/+", "s", "dev-s-x/+".to_owned()),
-            ("{identity}{identity}", "s", "ss".to_owned()),
-            ("{client_id}/{identity}", "s", format!("{id}/s")),
-            ("{identity}", "{client_id}", "{client_id}".to_owned()),
-            ("in/{client_id}", "spiffe://a/b", format!("in/{id}")),
-            ("{identity}", "*", "*".to_owned()),
-        ] {
-            assert_eq!(filled(template, name), Ok(expected), "{template} {name}");
-        }
-    }
-
-    #[test]
-    fn a_name_that_could_mean_more_than_itself_is_not_filled_in() {
-        for name in ["+", "#", "a/b", "$SYS", "a$", "a b", "a+"] {
-            for template in ["{identity}", "a/x{identity}y/#"] {
-                let reason = filled(template, name).unwrap_err();
-                assert!(reason.contains(&format!("{name:?}")), "{reason}");
-            }
-        }
-        let fits = "x".repeat(200);
-        assert!(filled("{identity}/{identity}", &fits).is_ok());
-        let reason = filled("{identity}/{identity}/{identity}", &fits).unwrap_err();
-        assert!(reason.contains("longer than 512 bytes"), "{reason}");
-    }
-
-    #[test]
-    fn a_template_is_judged_before_anybody_is_filled_in() {
-        for brace in [
-            "{",
-            "}",
-            "a/{b}",
-            "{{identity}}",
-            "{Identity}",
-            "{identity",
-            "{}",
-        ] {
-            assert_eq!(
-                FilterTemplate::parse(brace),
-                Err(TemplateError::Brace),
-                "{brace}"
-            );
-        }
-        let long = format!("{}/{{client_id}}", "x".repeat(500));
-        for bad in [
-            "",
-            "a//b",
-            "+{identity}",
-            "#/{identity}",
-            "{identity}#",
-            &long,
-        ] {
-            let fault = FilterTemplate::parse(bad).unwrap_err();
-            assert!(matches!(fault, TemplateError::Filter(_)), "{bad}");
-        }
-        for (template, reserved) in [
-            ("$SYS/#", true),
-            ("${identity}", true),
-            ("{identity}", false),
-        ] {
-            let template = FilterTemplate::parse(template).unwrap();
-            assert_eq!(template.is_reserved(), reserved);
-        }
-    }
-}
+mod tests;

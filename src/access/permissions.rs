@@ -1,10 +1,10 @@
-//! What one client may do, ready to be asked.
+//! What one client may do.
 //!
-//! Owns the judgement on a topic or filter. Knows nothing of identities, patterns and files: what is
-//! here was filled in for one client, and a rule is only a line to point at.
+//! Owns the decision about a topic or filter. Knows nothing about identities, patterns and files:
+//! filters arrive here with all names filled in, and a rule is only a line number.
 //!
-//! **Invariant:** deny wins; what nothing allows is denied; topics that begin with `$` are the
-//! server's, whatever the rules say. A yes allocates nothing.
+//! **Invariant:** deny wins, what nothing allows is denied, and topics that begin with `$` belong to
+//! the server whatever the rules say. Allowing something allocates nothing.
 
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
 
 /// What one client may do.
 ///
-/// Equal are those that permit the same, whatever the order and the lines of the rules.
+/// Two are equal when they permit the same, whatever the order and the lines of the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permissions {
     pub(super) publish: Rights,
@@ -27,7 +27,7 @@ pub struct Permissions {
 }
 
 impl Permissions {
-    /// Those of a client that may do nothing more.
+    /// The permissions of a client that may no longer do anything.
     #[must_use]
     pub fn nothing() -> Self {
         Self {
@@ -44,8 +44,8 @@ impl Permissions {
     ///
     /// `reserved_topic` or `publish_denied`.
     pub fn may_publish(&self, topic: &Topic<'_>) -> Result<(), Denial> {
-        self.publish.check_topic(topic).map_err(|refusal| {
-            refusal.denial(&Asked {
+        self.publish.check_topic(topic).map_err(|reason| {
+            reason.denial(&DeniedRequest {
                 code: Code::PublishDenied,
                 doing: "publishing to",
                 text: topic.as_str(),
@@ -54,15 +54,15 @@ impl Permissions {
         })
     }
 
-    /// Whether the client may subscribe to `filter`. It may also where a part of what the filter
-    /// matches is denied: [`may_receive`](Self::may_receive) withholds that part.
+    /// Whether the client may subscribe to `filter`. A filter of which only a part is denied is
+    /// allowed: [`may_receive`](Self::may_receive) withholds that part.
     ///
     /// # Errors
     ///
     /// `reserved_topic` or `subscribe_denied`.
     pub fn may_subscribe(&self, filter: &TopicFilter) -> Result<(), Denial> {
-        self.subscribe.check_filter(filter).map_err(|refusal| {
-            refusal.denial(&Asked {
+        self.subscribe.check_filter(filter).map_err(|reason| {
+            reason.denial(&DeniedRequest {
                 code: Code::SubscribeDenied,
                 doing: "subscribing to",
                 text: filter.as_str(),
@@ -71,51 +71,53 @@ impl Permissions {
         })
     }
 
-    /// Whether a message on `topic` may reach the client: the gate of every way to it.
+    /// Whether a message on `topic` may be delivered to the client. Every delivery asks this.
     #[must_use]
     pub fn may_receive(&self, topic: &Topic<'_>) -> bool {
         self.subscribe.check_topic(topic).is_ok()
     }
 
-    /// Whether the client is shown to others and told of them.
+    /// Whether the client appears in presence and receives presence.
     #[must_use]
     pub fn presence(&self) -> bool {
         self.presence
     }
 
-    /// What the client is held to.
+    /// The limits of the client.
     #[must_use]
     pub fn limits(&self) -> &ClientLimits {
         &self.limits
     }
 
-    /// These permissions, without what `scope` leaves out. Nothing is ever added.
+    /// These permissions reduced to `scope`. Nothing is ever added.
     #[must_use]
     pub fn narrowed_to(self: Arc<Self>, scope: &TokenScope) -> Arc<Self> {
         if *scope == TokenScope::default() {
             return self;
         }
         let mut permissions = Self::clone(&self);
-        permissions.publish.narrow(scope.publish.as_deref());
-        permissions.subscribe.narrow(scope.subscribe.as_deref());
+        permissions.publish.restrict_to(scope.publish.as_deref());
+        permissions
+            .subscribe
+            .restrict_to(scope.subscribe.as_deref());
         Arc::new(permissions)
     }
 }
 
-/// What a client is held to by the rules. `None` leaves it to the server's flags; `Some(0)` stands
-/// for no limit.
+/// The limits that the rules set for a client. `None` means that the server's flag applies, and
+/// `Some(0)` means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientLimits {
-    /// Messages that the client may publish in a second.
+    /// Messages that the client may publish per second.
     pub publish_messages_per_second: Option<u32>,
-    /// Bytes of lines with which the client may publish in a second.
+    /// Bytes of lines that the client may publish per second.
     pub publish_bytes_per_second: Option<u64>,
-    /// Errors that the client may make in a minute.
+    /// Errors that the client may cause per minute.
     pub errors_per_minute: Option<u32>,
 }
 
 impl ClientLimits {
-    /// These limits, and where they say nothing those of `default`.
+    /// These limits, with those of `default` in the place of each `None`.
     #[must_use]
     pub fn or(self, default: &Self) -> Self {
         Self {
@@ -129,7 +131,7 @@ impl ClientLimits {
         }
     }
 
-    /// Of each pair of limits the stricter one.
+    /// The stricter of each pair of limits.
     pub(super) fn strictest(self, other: Self) -> Self {
         Self {
             publish_messages_per_second: stricter(
@@ -145,33 +147,33 @@ impl ClientLimits {
     }
 }
 
-/// The smaller one; but any number is stricter than 0, and that than nothing said.
+/// The smaller of two limits. Any number is stricter than 0, and 0 is stricter than `None`.
 fn stricter<T: Ord + Default + Copy>(one: Option<T>, other: Option<T>) -> Option<T> {
     let is_limit = |limit: &T| *limit != T::default();
     let limits = one.into_iter().chain(other);
     limits.filter(is_limit).min().or(one).or(other)
 }
 
-/// A part of a client's rights to which something else than the rules keeps it, such as a signed
-/// token. `None` leaves them as they are; an empty list leaves nothing.
+/// What a signed token restricts a client to. `None` restricts nothing, and an empty list allows
+/// nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenScope {
-    /// What it may publish to, of what the rules allow.
+    /// Filters for publishing. Topics outside of them are denied.
     pub publish: Option<Vec<TopicFilter>>,
-    /// What it may subscribe to, of what the rules allow.
+    /// Filters for subscribing. Topics outside of them are denied.
     pub subscribe: Option<Vec<TopicFilter>>,
 }
 
-/// A no, and why.
+/// Why something is denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     /// `identity_denied`, `publish_denied`, `subscribe_denied` or `reserved_topic`.
     pub code: Code,
-    /// A sentence for the peer: text from outside in it is quoted and escaped.
+    /// A sentence for the client. Text from outside is quoted and escaped in it.
     pub reason: Cow<'static, str>,
-    /// The topic or filter that was refused, as it came. To be escaped where it is shown.
+    /// The denied topic or filter as it was received, not escaped.
     pub topic: Option<Box<str>>,
-    /// The line of the rule that denies, counted from 1, where one does. For the log alone.
+    /// The line of the rule that denies it, counted from 1, if one does. Only for the log.
     pub rule: Option<usize>,
 }
 
@@ -181,23 +183,24 @@ impl From<Denial> for CodedError {
     }
 }
 
-/// One filter of a rule.
+/// A filter that a rule allows or denies.
 #[derive(Clone, Debug)]
 pub(super) struct Clause {
     pub(super) filter: TopicFilter,
-    /// The line of the rule; `None` where no file says so.
+    /// The line of the rule; `None` without an access file.
     pub(super) rule: Option<usize>,
 }
 
-/// To publish, or to subscribe.
+/// The rights to publish, or those to subscribe.
 #[derive(Clone, Debug)]
 pub(super) struct Rights {
-    /// In the order of the file, as is `denied`.
+    /// In the order of the file, like `denied`.
     allowed: Arc<[Clause]>,
     denied: Arc<[Clause]>,
-    /// Each of them must allow it too.
+    /// Each of these must allow a topic as well.
     scopes: Vec<Arc<[TopicFilter]>>,
-    /// Whether all is allowed that is not reserved: known beforehand, as it is asked the most.
+    /// Whether everything that is not reserved is allowed. Computed once, because every message
+    /// asks for it.
     is_unrestricted: bool,
 }
 
@@ -213,7 +216,7 @@ impl Rights {
         }
     }
 
-    fn narrow(&mut self, filters: Option<&[TopicFilter]>) {
+    fn restrict_to(&mut self, filters: Option<&[TopicFilter]>) {
         if let Some(filters) = filters {
             self.scopes.push(filters.into());
             self.is_unrestricted = false;
@@ -228,34 +231,34 @@ impl Rights {
         &self.denied
     }
 
-    fn check_topic(&self, topic: &Topic<'_>) -> Result<(), Refusal> {
+    fn check_topic(&self, topic: &Topic<'_>) -> Result<(), DenialReason> {
         let matches = |filter: &TopicFilter| filter.matches(topic);
         if topic.is_reserved() {
-            return Err(Refusal::Reserved);
+            return Err(DenialReason::Reserved);
         }
         if self.is_unrestricted {
             return Ok(());
         }
         if let Some(clause) = self.denied.iter().find(|clause| matches(&clause.filter)) {
-            return Err(Refusal::Denied(clause.rule));
+            return Err(DenialReason::Denied(clause.rule));
         }
         if !self.allowed.iter().any(|clause| matches(&clause.filter)) {
-            return Err(Refusal::NotAllowed);
+            return Err(DenialReason::NotAllowed);
         }
         if !self
             .scopes
             .iter()
             .all(|filters| filters.iter().any(matches))
         {
-            return Err(Refusal::LeftOut);
+            return Err(DenialReason::OutOfScope);
         }
         Ok(())
     }
 
-    /// Of all topics that `filter` matches: they must be allowed, and not all of them denied.
-    fn check_filter(&self, filter: &TopicFilter) -> Result<(), Refusal> {
+    /// All topics that `filter` matches must be allowed, and not all of them denied.
+    fn check_filter(&self, filter: &TopicFilter) -> Result<(), DenialReason> {
         if filter.is_reserved() {
-            return Err(Refusal::Reserved);
+            return Err(DenialReason::Reserved);
         }
         if self.is_unrestricted {
             return Ok(());
@@ -264,17 +267,17 @@ impl Rights {
         if cover(&self.denied) {
             let mut denied = self.denied.iter();
             let first = denied.find(|clause| helps_to_cover(filter, &clause.filter));
-            return Err(Refusal::Denied(first.and_then(|clause| clause.rule)));
+            return Err(DenialReason::Denied(first.and_then(|clause| clause.rule)));
         }
         if !cover(&self.allowed) {
-            return Err(Refusal::NotAllowed);
+            return Err(DenialReason::NotAllowed);
         }
         if !self
             .scopes
             .iter()
             .all(|filters| is_covered(filter, &**filters))
         {
-            return Err(Refusal::LeftOut);
+            return Err(DenialReason::OutOfScope);
         }
         Ok(())
     }
@@ -295,7 +298,7 @@ impl PartialEq for Rights {
 impl Eq for Rights {}
 
 fn same_filters(some: &[Clause], others: &[Clause]) -> bool {
-    // Mostly nothing has changed, and then they are in the same order.
+    // Usually nothing has changed, and the order is the same.
     some.iter()
         .map(Clause::filter)
         .eq(others.iter().map(Clause::filter))
@@ -309,39 +312,42 @@ impl Clause {
     }
 }
 
-/// Why a topic or filter is refused.
+/// Why a topic or filter is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
+enum DenialReason {
     Reserved,
-    /// With the line of a rule that does.
+    /// A rule denies it. Holds the line of that rule.
     Denied(Option<usize>),
     NotAllowed,
-    /// Allowed by the rules, but not by the scope of the token.
-    LeftOut,
+    /// The rules allow it, but the scope of the token does not.
+    OutOfScope,
 }
 
-/// What was judged, for a denial to tell.
-struct Asked<'a> {
+/// What a client wanted to do, for the message of the denial.
+struct DeniedRequest<'a> {
     code: Code,
     doing: &'static str,
     text: &'a str,
-    /// Whether it stands for more than one topic.
+    /// Whether it matches more than one topic.
     is_wide: bool,
 }
 
-impl Refusal {
+impl DenialReason {
     #[cold]
-    fn denial(self, asked: &Asked<'_>) -> Denial {
-        let Asked { doing, text, .. } = asked;
-        let all_of_it = if asked.is_wide { "all of it" } else { "it" };
+    fn denial(self, request: &DeniedRequest<'_>) -> Denial {
+        let DeniedRequest { doing, text, .. } = request;
+        let all_of_it = if request.is_wide { "all of it" } else { "it" };
         let (code, why) = match self {
             Self::Reserved => (
                 Code::ReservedTopic,
                 "topics that begin with `$` belong to the server".to_owned(),
             ),
-            Self::Denied(_) => (asked.code, format!("access rules deny {all_of_it}")),
-            Self::NotAllowed => (asked.code, format!("no access rule allows {all_of_it}")),
-            Self::LeftOut => (asked.code, format!("the token does not allow {all_of_it}")),
+            Self::Denied(_) => (request.code, format!("access rules deny {all_of_it}")),
+            Self::NotAllowed => (request.code, format!("no access rule allows {all_of_it}")),
+            Self::OutOfScope => (
+                request.code,
+                format!("the token does not allow {all_of_it}"),
+            ),
         };
         Denial {
             code,
@@ -349,7 +355,7 @@ impl Refusal {
             topic: Some((*text).into()),
             rule: match self {
                 Self::Denied(rule) => rule,
-                Self::Reserved | Self::NotAllowed | Self::LeftOut => None,
+                Self::Reserved | Self::NotAllowed | Self::OutOfScope => None,
             },
         }
     }

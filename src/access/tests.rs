@@ -1,3 +1,5 @@
+//! What rules together permit, through the public way in.
+
 use super::*;
 use crate::{protocol::CodedError, topic::Topic};
 

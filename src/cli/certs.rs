@@ -7,7 +7,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{
+    ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use memchr::memmem;
 
 use super::{
@@ -527,8 +530,13 @@ fn rows(path: &Path, summary: &CertificateSummary, now: DateTime<Utc>) -> Vec<(S
         .collect();
     if summary.is_for_clients() {
         rows.extend(
-            IDENTITY_SOURCES
-                .map(|(flag, source)| (format!("identity {flag}"), identity(summary, source))),
+            IdentitySource::value_variants()
+                .iter()
+                .filter_map(|source| {
+                    let field = source.to_possible_value()?;
+                    let key = format!("identity {}", field.get_name());
+                    Some((key, identity(summary, *source)))
+                }),
         );
     } else if !summary.is_ca {
         let why = "none: not for clients, as it has no clientAuth".to_owned();
@@ -566,14 +574,6 @@ fn list_rows(path: &Path, list: &CrlSummary, now: DateTime<Utc>) -> Vec<(String,
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
 }
-
-/// The values of `--identity-from`.
-const IDENTITY_SOURCES: [(&str, IdentitySource); 4] = [
-    ("cn", IdentitySource::CommonName),
-    ("san-dns", IdentitySource::SanDns),
-    ("san-uri", IdentitySource::SanUri),
-    ("san-email", IdentitySource::SanEmail),
-];
 
 fn identity(summary: &CertificateSummary, source: IdentitySource) -> String {
     match summary.identity(source) {

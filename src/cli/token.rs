@@ -1,9 +1,7 @@
 //! `tidings token`: make, list and revoke the tokens that a server takes.
 
 use std::{
-    fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{exit::UsageError, say::Stderr};
 use crate::{
     clock,
+    files::NewFile,
     identity::Identity,
     text::{day_and_time, escaped, harmless_path},
     tokens::{Changed, TokenEntry, TokenFile, is_token_id},
@@ -103,24 +102,27 @@ fn new(
         .map_err(|error| UsageError(format!("--identity: {error}")))?;
     let expires = arguments.expires.map(|lifetime| now + lifetime);
     let file = TokenFile::new(arguments.file.tokens);
-    // First, so that no token is made that would have no place.
-    let mut place = arguments.out.as_deref().map(Place::create).transpose()?;
+    // First, so that no token is created that cannot be written.
+    let mut out_file = arguments.out.as_deref().map(create_out).transpose()?;
     let changed = file.issue(identity.clone(), now, expires)?;
     let token = &changed.outcome;
     // A reader that is gone is no success here: the token would be lost without a word.
-    let written = match &mut place {
-        Some(place) => place.write(token.secret()),
+    let written = match &mut out_file {
+        Some(file) => file.write(&format!("{}\n", token.secret())),
         None => writeln!(out, "{}", token.secret()).and_then(|()| out.flush()),
     };
     written
         .map_err(|error| anyhow!("cannot hand over the token, revoke {}: {error}", token.id()))?;
+    if let Some(file) = out_file {
+        file.keep();
+    }
     let end = expires.map_or_else(
         || "it does not expire".to_owned(),
         |end| format!("expires {}", day_and_time(end)),
     );
     let identity = escaped(identity.as_str());
     writeln!(talk, "tidings: token {} for {identity}, {end}", token.id())?;
-    let shown_once = match place {
+    let shown_once = match arguments.out {
         Some(_) => "",
         None => "it is not shown again; ",
     };
@@ -132,50 +134,15 @@ fn new(
     warn_of_writers(&file, talk)
 }
 
-/// A new file for one token, readable by its owner alone; removed again when the token does not get
-/// into it.
-struct Place<'a> {
-    path: &'a Path,
-    file: File,
-    is_written: bool,
-}
-
-impl<'a> Place<'a> {
-    fn create(path: &'a Path) -> Result<Self, UsageError> {
-        let opened = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path);
-        let file = opened.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => UsageError(format!(
-                "{} is there already, and is not overwritten: give another --out, or remove it",
-                path.display()
-            )),
-            _ => UsageError(format!("cannot write {}: {error}", path.display())),
-        })?;
-        Ok(Self {
-            path,
-            file,
-            is_written: false,
-        })
-    }
-
-    fn write(&mut self, secret: &str) -> io::Result<()> {
-        writeln!(self.file, "{secret}")?;
-        self.file.sync_all()?;
-        self.is_written = true;
-        Ok(())
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if !self.is_written {
-            // The fault that led here is the one to tell.
-            let _ = fs::remove_file(self.path);
-        }
-    }
+/// Creates the file for the token, which only its owner can read.
+fn create_out(path: &Path) -> Result<NewFile, UsageError> {
+    NewFile::create(path, 0o600).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => UsageError(format!(
+            "{} is there already, and is not overwritten: give another --out, or remove it",
+            path.display()
+        )),
+        _ => UsageError(format!("cannot write {}: {error}", path.display())),
+    })
 }
 
 fn list(
@@ -318,7 +285,7 @@ fn lifetime(text: &str) -> Result<TimeDelta, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{fs, path::Path};
 
     use super::*;
     use crate::tokens::TokenPolicy;

@@ -9,7 +9,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Command, builder::BoolishValueParser, value_parser};
 
-use super::value::{IdentityFrom, LogFormat, TlsMin, parse_duration};
+use super::value::{LogFormat, TlsMin, parse_duration};
+use crate::identity::IdentitySource;
 
 /// Settings that fall back to a variable of `pub` and `sub`, as in version 0.1, before `serve` had
 /// variables of its own.
@@ -135,7 +136,7 @@ pub struct Tls {
         value_name = "FIELD",
         default_value = "cn"
     )]
-    pub identity_from: IdentityFrom,
+    pub identity_from: IdentitySource,
 }
 
 /// The files that decide which clients may do what.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::{ValueEnum, builder::PossibleValue};
 
 use crate::{identity::IdentitySource, tls::TlsVersion};
 
@@ -27,26 +27,19 @@ impl From<TlsMin> for TlsVersion {
 }
 
 /// `--identity-from`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum IdentityFrom {
-    /// The common name
-    Cn,
-    /// The DNS subject alternative name
-    SanDns,
-    /// The URI subject alternative name (SPIFFE)
-    SanUri,
-    /// The e-mail subject alternative name
-    SanEmail,
-}
+impl ValueEnum for IdentitySource {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::CommonName, Self::SanDns, Self::SanUri, Self::SanEmail]
+    }
 
-impl From<IdentityFrom> for IdentitySource {
-    fn from(from: IdentityFrom) -> Self {
-        match from {
-            IdentityFrom::Cn => Self::CommonName,
-            IdentityFrom::SanDns => Self::SanDns,
-            IdentityFrom::SanUri => Self::SanUri,
-            IdentityFrom::SanEmail => Self::SanEmail,
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self {
+            Self::CommonName => ("cn", "The common name"),
+            Self::SanDns => ("san-dns", "The DNS subject alternative name"),
+            Self::SanUri => ("san-uri", "The URI subject alternative name (SPIFFE)"),
+            Self::SanEmail => ("san-email", "The e-mail subject alternative name"),
+        };
+        Some(PossibleValue::new(name).help(help))
     }
 }
 

@@ -1,6 +1,7 @@
-//! Putting a file in the place of another, so that whoever reads meanwhile sees the old or the new.
+//! New files, and files that replace another one at once.
 //!
-//! Knows nothing of locks and of what is in the files.
+//! Owns that no reader sees half a file, and that nothing is left behind after an error. Knows nothing
+//! about locks and contents.
 
 use std::{
     ffi::OsString,
@@ -12,78 +13,100 @@ use std::{
 
 use crate::text::hex;
 
-/// A new file beside the one whose place it is to take; removed again when it does not.
+/// A file that did not exist before. Removed again unless it is kept.
 #[derive(Debug)]
-pub(crate) struct AtomicFile {
+pub(crate) struct NewFile {
     path: PathBuf,
     file: File,
-    is_moved: bool,
+    is_kept: bool,
 }
 
-impl AtomicFile {
-    /// With no more permissions than `mode` from the first moment on.
-    pub(crate) fn create(target: &Path, mode: u32) -> io::Result<Self> {
-        let path = target.with_file_name(name_beside(target)?);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&path)?;
+impl NewFile {
+    /// Creates the file with no more permissions than `mode` from the first moment on.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` when something is at `path`, even a dangling link.
+    pub(crate) fn create(path: &Path, mode: u32) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(mode);
         Ok(Self {
-            path,
-            file,
-            is_moved: false,
+            path: path.to_owned(),
+            file: options.open(path)?,
+            is_kept: false,
         })
     }
 
-    /// Takes on owner and mode of `target`, where there is one. The owner as far as this user may:
-    /// tells when not.
+    /// Writes `text` and syncs it to the disk.
+    pub(crate) fn write(&mut self, text: &str) -> io::Result<()> {
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_all()
+    }
+
+    /// Leaves the file in its place.
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // The error that led here is the one to report.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A new file beside the one that it will replace. Removed again unless it does.
+#[derive(Debug)]
+pub(crate) struct AtomicFile(NewFile);
+
+impl AtomicFile {
+    /// Creates the file with no more permissions than `mode` from the first moment on.
+    pub(crate) fn create(target: &Path, mode: u32) -> io::Result<Self> {
+        let path = target.with_file_name(name_beside(target)?);
+        NewFile::create(&path, mode).map(Self)
+    }
+
+    /// Copies owner and mode of `target` if it exists. Returns the error if this user may not set the
+    /// owner.
     pub(crate) fn take_after(&self, target: &Path) -> io::Result<Option<io::Error>> {
         let old = match fs::metadata(target) {
             Ok(old) => old,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let own = self.file.metadata()?;
+        let own = self.0.file.metadata()?;
         let owner_lost = if (own.uid(), own.gid()) == (old.uid(), old.gid()) {
             None
         } else {
-            fchown(&self.file, Some(old.uid()), Some(old.gid())).err()
+            fchown(&self.0.file, Some(old.uid()), Some(old.gid())).err()
         };
         self.set_mode(old.permissions().mode() & 0o777)?;
         Ok(owner_lost)
     }
 
-    /// Whatever the umask says.
+    /// Sets the mode whatever the umask.
     pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
-        self.file.set_permissions(Permissions::from_mode(mode))
+        self.0.file.set_permissions(Permissions::from_mode(mode))
     }
 
-    /// Down to the disk.
+    /// Writes `text` and syncs it to the disk.
     pub(crate) fn write(&mut self, text: &str) -> io::Result<()> {
-        self.file.write_all(text.as_bytes())?;
-        self.file.sync_all()
+        self.0.write(text)
     }
 
-    /// The name is as lasting as the content only when the folder is synced.
+    /// Renames the file to `target`. The name is durable only once the folder is synced.
     pub(crate) fn move_to(&mut self, target: &Path) -> io::Result<()> {
-        fs::rename(&self.path, target)?;
-        self.is_moved = true;
+        fs::rename(&self.0.path, target)?;
+        self.0.is_kept = true;
         Ok(())
     }
 }
 
-impl Drop for AtomicFile {
-    fn drop(&mut self) {
-        if !self.is_moved {
-            // The fault that led here is the one to tell.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// Hidden, not to be guessed, and with the ending of `target`: by that keys are kept out of
-/// repositories.
+/// A name that is hidden and unpredictable, and has the extension of `target`: `.gitignore` keeps keys
+/// out of repositories by their extension.
 fn name_beside(target: &Path) -> io::Result<OsString> {
     let stem = target.file_stem().ok_or(io::ErrorKind::IsADirectory)?;
     let mut chance = [0; 8];
@@ -108,7 +131,22 @@ mod tests {
     }
 
     #[test]
-    fn leaves_nothing_aside_when_it_cannot_be_moved() {
+    fn a_new_file_replaces_nothing_and_stays_only_if_it_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        drop(NewFile::create(&path, 0o600).unwrap());
+        assert!(!path.exists());
+        let mut file = NewFile::create(&path, 0o600).unwrap();
+        file.write("text").unwrap();
+        file.keep();
+        assert_eq!(fs::read(&path).unwrap(), b"text");
+        let fault = NewFile::create(&path, 0o600).unwrap_err();
+        assert_eq!(fault.kind(), io::ErrorKind::AlreadyExists);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn leaves_nothing_behind_when_it_cannot_be_moved() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("alice.key");
         let mut aside = AtomicFile::create(&target, 0o640).unwrap();
@@ -120,11 +158,11 @@ mod tests {
             name.starts_with(".alice.") && name.ends_with(".new.key"),
             "{name}"
         );
-        let mode = aside.file.metadata().unwrap().permissions().mode();
+        let mode = aside.0.file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o137, 0);
-        // No umask of a test lets everyone write.
+        // No umask leaves this mode by chance.
         aside.set_mode(0o666).unwrap();
-        let mode = aside.file.metadata().unwrap().permissions().mode();
+        let mode = aside.0.file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o666);
         fs::create_dir(&target).unwrap();
         assert!(aside.move_to(&target).is_err());
@@ -133,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_after_what_was_there() {
+    fn copies_the_mode_of_what_it_replaces() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("list");
         fs::write(&target, "old").unwrap();

@@ -1,3 +1,5 @@
+//! Reading files whole, with a memory of their contents.
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -9,41 +11,42 @@ use std::{
 
 use super::sha256;
 
-/// Bytes of any file that is read: room for thousands of authorities, rules or tokens.
+/// The maximum size of a file: enough for thousands of CAs, rules or tokens.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 #[expect(
     clippy::cast_possible_wrap,
-    reason = "one bit, and not the highest one"
+    reason = "it is one bit, and not the highest"
 )]
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 
-/// Reads files, and remembers what was in each: what is checked, what is used and what a later look
-/// is compared with are the same bytes.
+/// Reads files and remembers a digest of each. A file is read only once, so the bytes that are checked,
+/// used and later compared are the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrackedFiles {
     digests: BTreeMap<PathBuf, Digest>,
 }
 
-/// SHA-256 of a file's content; `None` where it could not be read.
+/// SHA-256 of a file's content; `None` if it could not be read.
 type Digest = Option<[u8; 32]>;
 
-/// A file as it was read.
+/// The contents of a file.
 pub struct Contents {
-    /// All that is in it.
+    /// All bytes.
     pub bytes: Vec<u8>,
     /// The permission bits of its mode.
     pub mode: u32,
 }
 
 impl Contents {
-    /// Whether every user of this machine can get at the file in any way: too many for a secret.
+    /// Whether the mode gives every user of this machine any access. Secrets must not.
     #[must_use]
     pub const fn is_open_to_others(&self) -> bool {
         self.mode & 0o007 != 0
     }
 
-    /// Whether every user of this machine can change the file: too many for what decides.
+    /// Whether every user of this machine can write to the file. Files that decide who gets in must not
+    /// allow that.
     #[must_use]
     pub const fn is_writable_by_others(&self) -> bool {
         self.mode & 0o002 != 0
@@ -51,7 +54,7 @@ impl Contents {
 }
 
 impl fmt::Debug for Contents {
-    /// Without the bytes: they may be a key.
+    /// Omits the bytes, which may be a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Contents")
             .field("mode", &self.mode)
@@ -60,11 +63,11 @@ impl fmt::Debug for Contents {
 }
 
 impl TrackedFiles {
-    /// Reads a file, whole; a link is followed.
+    /// Reads a whole file, and follows links.
     ///
     /// # Errors
     ///
-    /// When it cannot be read or is larger than [`FILE_BYTES_MAX`].
+    /// When it cannot be read, is not a regular file, or is larger than [`FILE_BYTES_MAX`].
     pub fn read(&mut self, path: &Path) -> io::Result<Contents> {
         let contents = read(path);
         let digest = contents.as_ref().ok().map(|read| sha256(&read.bytes));
@@ -72,18 +75,18 @@ impl TrackedFiles {
         contents
     }
 
-    /// The same files as they are now.
+    /// Reads the same files again.
     #[must_use]
     pub fn reread(&self) -> Self {
         let mut now = Self::default();
         for path in self.digests.keys() {
-            // What cannot be read is told when it is read to be used.
+            // An error is reported when the file is read for use.
             drop(now.read(path));
         }
         now
     }
 
-    /// Of these files those with another content than in `before`.
+    /// The files whose content differs from `before`.
     pub fn changed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Path> {
         let is_changed =
             |(path, digest): &(&PathBuf, &Digest)| before.digests.get(*path) != Some(*digest);
@@ -94,19 +97,19 @@ impl TrackedFiles {
     }
 }
 
-/// Reads a file, whole; a link is followed.
+/// Reads a whole file, and follows links.
 ///
 /// # Errors
 ///
-/// When it cannot be read, is no regular file or is larger than [`FILE_BYTES_MAX`].
+/// When it cannot be read, is not a regular file, or is larger than [`FILE_BYTES_MAX`].
 pub(crate) fn read(path: &Path) -> io::Result<Contents> {
     let check = |metadata: &Metadata| {
         let fault = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
         metadata.is_file().then_some(()).ok_or_else(fault)
     };
-    // Some devices do something when they are opened.
+    // Opening a device can have side effects.
     check(&fs::metadata(path)?)?;
-    // To open a pipe would wait for someone to write to it, and one may be there by now.
+    // Opening a pipe would block until a writer comes, and the path may be a pipe by now.
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(NONBLOCK);
     let file = options.open(path)?;
@@ -129,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_which_files_changed_by_their_content() {
+    fn compares_files_by_content() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for name in ["a", "b", "c"] {
@@ -162,13 +165,13 @@ mod tests {
         std::os::unix::fs::symlink(path("old"), path("link")).unwrap();
         let mut first = TrackedFiles::default();
         assert_eq!(first.read(&path("link")).unwrap().bytes, b"old");
-        std::os::unix::fs::symlink(path("new"), path("aside")).unwrap();
-        fs::rename(path("aside"), path("link")).unwrap();
+        std::os::unix::fs::symlink(path("new"), path("next")).unwrap();
+        fs::rename(path("next"), path("link")).unwrap();
         assert_eq!(first.reread().changed_since(&first).count(), 1);
     }
 
     #[test]
-    fn refuses_what_could_keep_it_waiting() {
+    fn refuses_what_could_block() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path(), Path::new("/dev/zero")] {
             let fault = TrackedFiles::default().read(path).unwrap_err();

@@ -1,11 +1,11 @@
-//! Words for what is wrong with a file, where a library or the system has none that help.
+//! Messages about files, where those of a library or the system do not help.
 
 use std::{fmt, io, path::Path};
 
-/// Of data that nobody can make sense of.
+/// The message about data that cannot be parsed.
 pub(crate) const GARBLED: &str = "it is garbled or cut off";
 
-/// Tells in one line that a file cannot be read, and what may help.
+/// One line that says that a file cannot be read, and what may help.
 #[derive(Debug)]
 pub(crate) struct Unreadable<'a>(pub(crate) &'a Path, pub(crate) &'a io::Error);
 
@@ -21,7 +21,7 @@ impl fmt::Display for Unreadable<'_> {
     }
 }
 
-/// Tells in one line that a file that decides is for everyone to change, and what helps.
+/// One line that says that everyone can write to a file that decides who gets in, and what helps.
 #[derive(Debug)]
 pub(crate) struct WritableByOthers<'a>(pub(crate) &'a Path, pub(crate) u32);
 
@@ -30,18 +30,18 @@ impl fmt::Display for WritableByOthers<'_> {
         let (path, mode) = (self.0.display(), self.1);
         write!(
             f,
-            "every user of this machine can write to {path} (mode {mode:04o}), and so decide who is trusted and who may do what: run `chmod o-w {path}`"
+            "every user of this machine can write to {path} (mode {mode:04o}) and thereby decide who is trusted and who may do what: run `chmod o-w {path}`"
         )
     }
 }
 
-/// What may help against a failed reading, to be put behind the system's own words.
+/// What may help when reading failed, to be appended to the message of the system.
 pub(crate) fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            ": the user who runs this must be able to read it, and to enter every folder on the way to it"
+            ": the user who runs this must be able to read it and to enter every folder in its path"
         }
-        io::ErrorKind::NotFound => ": see that it is there, and that its path is typed right",
+        io::ErrorKind::NotFound => ": check that it exists and that its path is right",
         io::ErrorKind::IsADirectory => ": name a file in that folder",
         _ => "",
     }
@@ -52,16 +52,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_remedy_is_told_where_there_is_one() {
-        let told = |kind: io::ErrorKind| Unreadable(Path::new("f"), &kind.into()).to_string();
+    fn suggests_a_remedy_where_there_is_one() {
+        let text = |kind: io::ErrorKind| Unreadable(Path::new("f"), &kind.into()).to_string();
         for (kind, expected) in [
             (io::ErrorKind::PermissionDenied, "able to read it"),
-            (io::ErrorKind::NotFound, "typed right"),
+            (io::ErrorKind::NotFound, "check that it exists"),
             (io::ErrorKind::IsADirectory, "name a file"),
         ] {
-            assert!(told(kind).starts_with("cannot read f: "), "{}", told(kind));
-            assert!(told(kind).contains(expected), "{}", told(kind));
+            assert!(text(kind).starts_with("cannot read f: "), "{}", text(kind));
+            assert!(text(kind).contains(expected), "{}", text(kind));
         }
-        assert!(!told(io::ErrorKind::TimedOut).contains(": see"));
+        assert!(text(io::ErrorKind::TimedOut).ends_with("timed out"));
     }
 }

@@ -4,14 +4,12 @@
 //! over a file that exists.
 
 use std::{
-    fmt,
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
 use super::IssueError;
+use crate::files::NewFile;
 
 pub(super) const KEY_MODE: u32 = 0o600;
 pub(super) const CERTIFICATE_MODE: u32 = 0o644;
@@ -61,21 +59,16 @@ impl fmt::Debug for IssuedCertificate {
 
 /// Writes a file that must not exist yet and syncs it to disk. It has its permissions from the start.
 pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), IssueError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(mode);
-    let mut file = options.open(path).map_err(|reason| match reason.kind() {
+    let mut file = NewFile::create(path, mode).map_err(|reason| match reason.kind() {
         io::ErrorKind::AlreadyExists => IssueError::AlreadyThere {
             path: path.to_owned(),
         },
         _ => IssueError::unwritable(path, reason),
     })?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(|reason| {
-            // A partial file could later be taken for a complete one. It was created above.
-            let _ = fs::remove_file(path);
-            IssueError::unwritable(path, reason)
-        })
+    file.write(text)
+        .map_err(|reason| IssueError::unwritable(path, reason))?;
+    file.keep();
+    Ok(())
 }
 
 /// Whether something exists at `path`, including a dangling symbolic link.

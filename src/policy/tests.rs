@@ -1,4 +1,4 @@
-//! Groups of files change, break and are written slowly, each for itself.
+//! Groups of files change, break and are written slowly, each independently of the others.
 
 use std::fs;
 
@@ -14,12 +14,12 @@ use crate::{
     tokens::TokenFile,
 };
 
-const ALL: [Group; 5] = [
-    Group::Certificate,
-    Group::Authorities,
-    Group::Access,
-    Group::Tokens,
-    Group::TokenKeys,
+const ALL: [FileGroup; 5] = [
+    FileGroup::Certificate,
+    FileGroup::Authorities,
+    FileGroup::Access,
+    FileGroup::Tokens,
+    FileGroup::TokenKeys,
 ];
 
 struct Site {
@@ -28,7 +28,7 @@ struct Site {
 }
 
 impl Site {
-    /// A folder with a file or two of every group.
+    /// A folder with the files of every group.
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let certificates = CertificateFolder::new(folder.path());
@@ -46,9 +46,9 @@ impl Site {
             audience: "tidings".to_owned(),
         });
         let site = Self { folder, files };
-        site.change(Group::Access);
-        site.change(Group::Tokens);
-        site.change(Group::TokenKeys);
+        site.change(FileGroup::Access);
+        site.change(FileGroup::Tokens);
+        site.change(FileGroup::TokenKeys);
         site
     }
 
@@ -60,38 +60,38 @@ impl Site {
         fs::write(self.folder.path().join(name), text).unwrap();
     }
 
-    fn file_of(group: Group) -> &'static str {
+    fn file_of(group: FileGroup) -> &'static str {
         match group {
-            Group::Certificate => "server.crt",
-            Group::Authorities => "ca.crl",
-            Group::Access => "access.toml",
-            Group::Tokens => "tokens.toml",
-            Group::TokenKeys => "keys.json",
+            FileGroup::Certificate => "server.crt",
+            FileGroup::Authorities => "ca.crl",
+            FileGroup::Access => "access.toml",
+            FileGroup::Tokens => "tokens.toml",
+            FileGroup::TokenKeys => "keys.json",
         }
     }
 
-    /// Gives a group other content that is in order.
-    fn change(&self, group: Group) {
+    /// Gives a group other valid content.
+    fn change(&self, group: FileGroup) {
         let certificates = CertificateFolder::new(self.folder.path());
         match group {
-            Group::Certificate => {
+            FileGroup::Certificate => {
                 drop(certificates.renew("server", IfRevoked::Refuse).unwrap());
             }
-            Group::Authorities => {
+            FileGroup::Authorities => {
                 let what = RevocationTarget::Certificate(certificates.certificate("alice"));
                 let reason = RevocationReason::KeyCompromise;
                 drop(certificates.revoke(&what, reason).unwrap());
             }
-            Group::Access => {
+            FileGroup::Access => {
                 let text = format!("# {}\n[[rule]]\nidentity = [\"*\"]\n", Utc::now());
                 self.put("access.toml", text);
             }
-            Group::Tokens => {
+            FileGroup::Tokens => {
                 let file = TokenFile::new(self.folder.path().join("tokens.toml"));
                 let identity = Identity::parse("alice").unwrap();
                 drop(file.issue(identity, Utc::now(), None).unwrap());
             }
-            Group::TokenKeys => {
+            FileGroup::TokenKeys => {
                 // The key of RFC 8037.
                 let key = r#""kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
                 self.put(
@@ -103,15 +103,15 @@ impl Site {
     }
 }
 
-fn changed(reading: &Reading, before: &Policy) -> Vec<String> {
-    let policy = reading.policy.iter();
+fn changed(outcome: &Reread, before: &Policy) -> Vec<String> {
+    let policy = outcome.policy.iter();
     let files = policy.flat_map(|policy| policy.changed_since(before));
     let names = files.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
     names.collect()
 }
 
 #[test]
-fn a_group_with_a_fault_stays_as_it_was_and_keeps_no_other() {
+fn a_group_with_an_error_stays_as_it_was_and_holds_up_no_other() {
     for broken in ALL {
         let site = Site::new();
         let before = site.policy();
@@ -119,55 +119,55 @@ fn a_group_with_a_fault_stays_as_it_was_and_keeps_no_other() {
             site.change(group);
         }
         site.put(Site::file_of(broken), "garbage");
-        let reading = before.read_again(None);
-        let [(group, fault)] = &reading.faults[..] else {
-            panic!("{broken:?}: {:?}", reading.faults);
+        let outcome = before.reread(None);
+        let [(group, fault)] = &outcome.errors[..] else {
+            panic!("{broken:?}: {:?}", outcome.errors);
         };
         assert_eq!(*group, broken);
         assert!(fault.to_string().contains(Site::file_of(broken)), "{fault}");
-        let changed = changed(&reading, &before);
+        let changed = changed(&outcome, &before);
         for group in ALL {
             let name = Site::file_of(group).to_owned();
             assert_eq!(changed.contains(&name), group != broken, "{changed:?}");
         }
-        let after = reading.policy.unwrap();
+        let after = outcome.policy.unwrap();
         let revoked = after.tls.clients.revoked_count();
-        assert_eq!(revoked, usize::from(broken != Group::Authorities));
+        assert_eq!(revoked, usize::from(broken != FileGroup::Authorities));
         let tokens = after.tokens.token_count();
-        assert_eq!(tokens, if broken == Group::Tokens { 1 } else { 2 });
+        assert_eq!(tokens, if broken == FileGroup::Tokens { 1 } else { 2 });
         let same_rules = Arc::ptr_eq(&after.access, &before.access);
-        assert_eq!(same_rules, broken == Group::Access);
+        assert_eq!(same_rules, broken == FileGroup::Access);
         let same_clients = after.tls.clients.is(&before.tls.clients);
-        assert_eq!(same_clients, broken == Group::Authorities);
+        assert_eq!(same_clients, broken == FileGroup::Authorities);
     }
 }
 
 #[test]
-fn what_nobody_asked_for_is_taken_when_two_looks_agree_on_it() {
+fn without_a_request_a_change_applies_when_two_looks_agree_on_it() {
     let site = Site::new();
     let before = site.policy();
-    let look = |seen: &Seen| before.read_again(Some(seen));
+    let look = |last: &ChangedGroups| before.reread(Some(last));
     let rule = |name| format!("[[rule]]\nidentity = [\"{name}\"]\n");
     let (half, whole) = (rule("a"), rule("a") + &rule("b"));
-    site.change(Group::Tokens);
+    site.change(FileGroup::Tokens);
     site.put("access.toml", &half);
-    let first = look(&Seen::new());
-    assert!(first.policy.is_none() && first.faults.is_empty());
+    let first = look(&ChangedGroups::new());
+    assert!(first.policy.is_none() && first.errors.is_empty());
 
-    // What does not wait for anything is taken beside what does.
+    // A group that is complete does not wait for one that is not.
     site.put("access.toml", &whole);
-    let second = look(&first.seen);
+    let second = look(&first.changed);
     assert_eq!(changed(&second, &before), ["tokens.toml"]);
-    assert!(second.faults.is_empty());
+    assert!(second.errors.is_empty());
     let before = second.policy.unwrap();
-    let third = before.read_again(Some(&second.seen));
+    let third = before.reread(Some(&second.changed));
     assert_eq!(changed(&third, &before), ["access.toml"]);
     assert_eq!(third.policy.unwrap().access.rule_count(), 2);
 
-    // A fault counts as little before it is seen twice, and whoever asks need not wait.
+    // An error, too, counts only when it was seen twice, or on request.
     site.put("access.toml", "[[rule]");
-    let first = before.read_again(Some(&third.seen));
-    assert!(first.faults.is_empty());
-    assert_eq!(before.read_again(Some(&first.seen)).faults.len(), 1);
-    assert_eq!(before.read_again(None).faults.len(), 1);
+    let first = before.reread(Some(&third.changed));
+    assert!(first.errors.is_empty());
+    assert_eq!(before.reread(Some(&first.changed)).errors.len(), 1);
+    assert_eq!(before.reread(None).errors.len(), 1);
 }

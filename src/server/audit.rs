@@ -15,7 +15,7 @@ use crate::{
     access::Denial,
     broker::{Reevaluated, RequestError, Withdrawn},
     identity::Identity,
-    policy::{Group, Policy},
+    policy::{FileGroup, Policy},
     protocol::{ClientId, CloseReason, Code},
     text::escaped,
     tokens::TokenError,
@@ -235,8 +235,8 @@ pub(super) fn nothing_to_reload(asked_by: &str) {
 }
 
 /// A fault in a file: all of its group stays as it was. Without a group, everything does.
-pub(super) fn reload_refused(asked_by: &str, group: Option<Group>, reason: &str) {
-    match group.map(Group::flags) {
+pub(super) fn reload_refused(asked_by: &str, group: Option<FileGroup>, reason: &str) {
+    match group.map(FileGroup::flags) {
         Some(kept) => error!(
             target: AUDIT_TARGET, event = "reload_refused", asked_by, kept, reason,
             "not reloaded: what these files said before stays in force"

@@ -21,7 +21,7 @@ use tracing::{error, warn};
 use super::{audit, context::ServerContext, systemd};
 use crate::{
     broker::RegistryGone,
-    policy::{Group, Policy, Reading, Seen},
+    policy::{ChangedGroups, FileGroup, Policy, Reread},
     protocol::Timestamp,
     tls::Expiry,
 };
@@ -49,7 +49,7 @@ impl Reload {
 /// Keeps a server's policy as its files have it: for ever, or until the registry has ended.
 pub(super) async fn keep_current(context: Arc<ServerContext>, requests: Reload) {
     let mut looks = looks(context.settings.reload_interval);
-    let (mut seen, mut told) = (Seen::new(), Faults::new());
+    let (mut seen, mut told) = (ChangedGroups::new(), Faults::new());
     loop {
         let look = async {
             match &mut looks {
@@ -83,7 +83,7 @@ pub(super) async fn keep_current(context: Arc<ServerContext>, requests: Reload) 
 }
 
 /// Why what is in force has stayed: of one group, or of all.
-type Faults = BTreeMap<Option<Group>, String>;
+type Faults = BTreeMap<Option<FileGroup>, String>;
 
 /// When to look at the files unasked; `None` for never.
 fn looks(interval: Duration) -> Option<Interval> {
@@ -105,33 +105,37 @@ const fn asked_by(is_asked: bool) -> &'static str {
 /// What nobody asked for must be what the last look has seen.
 async fn exchange(
     context: &ServerContext,
-    last_seen: Option<Seen>,
-) -> Result<(Faults, Seen), RegistryGone> {
+    last_seen: Option<ChangedGroups>,
+) -> Result<(Faults, ChangedGroups), RegistryGone> {
     let (old, is_asked) = (context.policy(), last_seen.is_none());
-    let Reading {
+    let Reread {
         policy,
-        faults,
-        seen,
+        errors,
+        changed: seen,
     } = match read_aside(Arc::clone(&old), last_seen).await {
         Ok(reading) => reading,
-        Err(reason) => return Ok((Faults::from([(None, reason)]), Seen::new())),
+        Err(reason) => return Ok((Faults::from([(None, reason)]), ChangedGroups::new())),
     };
     if let Some(new) = policy.map(Arc::new) {
         context.set_policy(Arc::clone(&new));
         let judged = context.registry.reevaluate(Arc::clone(&new.access)).await?;
         let changed: Vec<_> = new.changed_since(&old).map(Path::to_string_lossy).collect();
         audit::reloaded(asked_by(is_asked), &changed.join(", "), &new, &judged);
-    } else if is_asked && faults.is_empty() {
+    } else if is_asked && errors.is_empty() {
         audit::nothing_to_reload(asked_by(is_asked));
     }
-    let faults = faults.into_iter();
-    let told = faults.map(|(group, fault)| (Some(group), fault.to_string()));
+    let told = errors
+        .into_iter()
+        .map(|(group, fault)| (Some(group), fault.to_string()));
     Ok((told.collect(), seen))
 }
 
 /// Reads the policy's files again, where that holds up nobody; else says why it cannot.
-async fn read_aside(policy: Arc<Policy>, last_seen: Option<Seen>) -> Result<Reading, String> {
-    let reading = spawn_blocking(move || policy.read_again(last_seen.as_ref()));
+async fn read_aside(
+    policy: Arc<Policy>,
+    last_seen: Option<ChangedGroups>,
+) -> Result<Reread, String> {
+    let reading = spawn_blocking(move || policy.reread(last_seen.as_ref()));
     match timeout(READ_TIMEOUT, reading).await {
         Ok(Ok(reading)) => Ok(reading),
         Ok(Err(error)) => Err(format!("reading the files failed: {error}")),

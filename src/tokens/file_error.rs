@@ -1,9 +1,12 @@
+//! The error of a file of tokens or keys.
+
 use std::path::{Path, PathBuf};
 
-/// A file of tokens or of their keys cannot be used.
+use crate::text::LineIndex;
+
+/// A file of tokens or keys that cannot be used.
 ///
-/// One line, which quotes nothing of the file's values: one of them may be a secret that stands in
-/// the wrong place.
+/// The message is one line. It quotes no value of the file, because a value may be a misplaced secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}: {reason}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct TokenFileError {
@@ -13,7 +16,7 @@ pub struct TokenFileError {
 }
 
 impl TokenFileError {
-    /// Of the file as a whole.
+    /// An error of the file as a whole.
     pub(super) fn new(path: &Path, reason: impl Into<String>) -> Self {
         Self {
             path: path.to_owned(),
@@ -22,7 +25,7 @@ impl TokenFileError {
         }
     }
 
-    /// Of one line, counted from 1.
+    /// An error in one line, counted from 1.
     pub(super) fn in_line(path: &Path, line: usize, reason: impl Into<String>) -> Self {
         Self {
             line: Some(line),
@@ -30,16 +33,14 @@ impl TokenFileError {
         }
     }
 
-    /// Of the line in which the byte number `offset` stands.
+    /// An error in the line that holds the byte at `offset`.
     pub(super) fn at(
         path: &Path,
         contents: &[u8],
         offset: usize,
         reason: impl Into<String>,
     ) -> Self {
-        let before = &contents[..offset.min(contents.len())];
-        let line = 1 + memchr::memchr_iter(b'\n', before).count();
-        Self::in_line(path, line, reason)
+        Self::in_line(path, LineIndex::new(contents).line_of(offset), reason)
     }
 }
 
@@ -48,12 +49,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_lines_from_one() {
-        let told = |offset| TokenFileError::at(Path::new("t"), b"a\nb\n", offset, "x").to_string();
-        assert_eq!(told(0), "t:1: x");
-        assert_eq!(told(1), "t:1: x");
-        assert_eq!(told(2), "t:2: x");
-        assert_eq!(told(99), "t:3: x");
+    fn names_the_line_if_there_is_one() {
+        let in_line = TokenFileError::at(Path::new("t"), b"a\nb\n", 2, "x");
+        assert_eq!(in_line.to_string(), "t:2: x");
         let whole = TokenFileError::new(Path::new("t"), "x");
         assert_eq!(whole.to_string(), "t: x");
     }

@@ -1,4 +1,4 @@
-//! An issuer of signed tokens, for tests: real keys, and tokens as good or as bad as a test wants.
+//! An issuer of signed tokens for tests. It has real keys, and signs valid and invalid tokens alike.
 
 use std::{path::Path, sync::LazyLock};
 
@@ -24,7 +24,7 @@ pub(super) fn now() -> DateTime<Utc> {
     at(0)
 }
 
-/// So many seconds after [`now`].
+/// This many seconds after [`now`].
 pub(super) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(NOW + seconds, 0).unwrap()
 }
@@ -58,7 +58,7 @@ impl Issuer {
         }
     }
 
-    /// The public key as a set has it.
+    /// The public key as in a key set.
     pub(super) fn jwk(&self) -> Value {
         let jwk = Jwk::from_encoding_key(&self.key, self.algorithm).unwrap();
         let parts = serde_json::to_value(jwk).unwrap();
@@ -90,7 +90,7 @@ impl Issuer {
         self.token_of(&header.to_string(), &claims.to_string())
     }
 
-    /// Signs any texts in the place of header and claims.
+    /// Signs any two texts as header and claims.
     pub(super) fn token_of(&self, header: &str, claims: &str) -> String {
         let message = format!("{}.{}", base64(header), base64(claims));
         let signature = sign(message.as_bytes(), &self.key, self.algorithm).unwrap();
@@ -98,7 +98,7 @@ impl Issuer {
     }
 }
 
-/// What a good token of `alice` says.
+/// The claims of a valid token of `alice`.
 pub(super) fn claims() -> Value {
     json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "exp": NOW + 60, "jti": "t-1" })
 }
@@ -108,15 +108,15 @@ pub(super) fn key_set(keys: &[Value]) -> Result<SignedTokenKeys, TokenFileError>
     SignedTokenKeys::parse(Path::new("jwks"), text.as_bytes(), ISSUER, AUDIENCE)
 }
 
-/// One for all tests: making it takes long.
+/// Shared by all tests, because generating it is slow.
 static RSA_KEY: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    /// Before the key, in PKCS#8, stand two lengths, the version and the algorithm.
+    /// PKCS#8 puts two lengths, the version and the algorithm before the key.
     const PKCS8_HEADING_BYTES: usize = 26;
     let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
     key.as_der().unwrap().as_ref()[PKCS8_HEADING_BYTES..].to_vec()
 });
 
-/// As RFC 4648, section 5, has it, without padding.
+/// Base64url without padding (RFC 4648, section 5).
 pub(super) fn base64(text: impl AsRef<[u8]>) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut encoded = String::new();

@@ -1,7 +1,7 @@
-//! The file of public keys that sign tokens: a JSON Web Key Set (RFC 7517).
+//! The file of public keys that verify signed tokens: a JSON Web Key Set (RFC 7517).
 //!
-//! Owns which keys are taken and for which algorithm each is. A key is good for one algorithm: what
-//! a token says of itself chooses among the keys, and never the way in which one is used.
+//! Owns which keys are accepted, and the one algorithm of each. The header of a token can choose among
+//! the keys, but never how a key is used.
 
 use std::{collections::HashSet, fmt, ops::RangeInclusive, path::Path};
 
@@ -15,25 +15,25 @@ use serde::{Deserialize, de::IgnoredAny};
 use super::TokenFileError;
 use crate::{files::sha256, protocol::describe_json_error, text::hex};
 
-/// Keys of one file: a token that names none is tried with each.
+/// The maximum number of keys in a file. A token without `kid` is tried with each.
 const KEYS_MAX: usize = 64;
 
-/// Bits of the shortest RSA modulus that is safe to use (NIST SP 800-131A).
+/// The bits of the shortest RSA modulus that is safe (NIST SP 800-131A).
 const RSA_BITS_MIN: usize = 2048;
 
-/// What the crate that checks signatures takes: 8192 bits, and an exponent of 33.
+/// The limits of the crate that verifies signatures: 8192 bits, and an exponent of 33 bits.
 const RSA_BYTES_MAX: usize = 1024;
 const RSA_EXPONENT_BYTES_MAX: usize = 5;
 
 const FORM: &str = "a key set is {\"keys\": [...]} (RFC 7517)";
 
-/// A public key that signs tokens.
+/// A public key that verifies tokens.
 #[derive(Clone)]
 pub(super) struct VerifyingKey {
     pub(super) kid: Option<String>,
     pub(super) algorithm: Algorithm,
     pub(super) key: DecodingKey,
-    /// SHA-256 of algorithm and key: the key itself, whatever it is called.
+    /// SHA-256 of algorithm and key. Identifies the key whatever its `kid`.
     pub(super) digest: [u8; 32],
 }
 
@@ -48,10 +48,10 @@ impl fmt::Debug for VerifyingKey {
 
 /// Reads the usable keys of a file.
 ///
-/// Keys of other kinds and for other uses are passed over: providers publish them in one set.
+/// Keys of other kinds and for other uses are skipped, because providers publish all keys in one set.
 pub(super) fn parse(path: &Path, contents: &[u8]) -> Result<Vec<VerifyingKey>, TokenFileError> {
     let fault = |reason: String| TokenFileError::new(path, reason);
-    // Serde would take a list for the fields of a set.
+    // Serde would read a list as the fields of the set.
     match contents.trim_ascii().first() {
         None => return Err(fault(format!("it is empty: {FORM}"))),
         Some(b'[') => return Err(fault(format!("it holds a list: {FORM}"))),
@@ -64,7 +64,7 @@ pub(super) fn parse(path: &Path, contents: &[u8]) -> Result<Vec<VerifyingKey>, T
                 describe_json_error(&error)
             )
         } else if error.is_eof() {
-            format!("the JSON in it is cut off: {FORM}")
+            format!("its JSON is cut off: {FORM}")
         } else {
             format!("it is not JSON: {FORM}")
         };
@@ -87,7 +87,8 @@ pub(super) fn parse(path: &Path, contents: &[u8]) -> Result<Vec<VerifyingKey>, T
         keys.push(key);
     }
     if keys.is_empty() {
-        let reason = "it holds no key that can be used: Ed25519, P-256, or RSA of 2048 bits or more, for signatures";
+        let reason =
+            "it holds no usable key: Ed25519, P-256, or RSA of 2048 bits or more, for signatures";
         return Err(fault(reason.to_owned()));
     }
     Ok(keys)
@@ -98,7 +99,7 @@ struct JwkSet {
     keys: Vec<Jwk>,
 }
 
-/// What is looked at of a key; it may hold more.
+/// The members of a key that matter. Others are ignored.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -112,25 +113,25 @@ struct Jwk {
     y: Option<String>,
     n: Option<String>,
     e: Option<String>,
-    /// Of a private key of any kind.
+    /// Present in private keys of every kind.
     d: Option<IgnoredAny>,
-    /// Of a private RSA key.
+    /// Present in private RSA keys.
     p: Option<IgnoredAny>,
-    /// Of a symmetric key.
+    /// Present in symmetric keys.
     k: Option<IgnoredAny>,
 }
 
 impl Jwk {
-    /// `None` for a key that is well, but not for us.
+    /// `None` for a valid key that is not for verifying tokens.
     fn verifying_key(&self) -> Result<Option<VerifyingKey>, &'static str> {
         if self.kty == "oct" || self.k.is_some() {
             return Err(
-                "it is a symmetric key: who can check a token with it can make one, and it has no place in this file",
+                "it is a symmetric key: anyone who can verify a token with it can also sign one; use only public keys",
             );
         }
         if self.d.is_some() || self.p.is_some() {
             return Err(
-                "it is a private key: give the server the public part alone, and take this one for known to others",
+                "it is a private key: put only the public key into this file, and treat this private key as leaked",
             );
         }
         let algorithm = match (self.kty.as_str(), self.crv.as_deref()) {
@@ -185,7 +186,7 @@ impl Jwk {
     }
 }
 
-const BROKEN: &str = "its numbers are missing or make no key";
+const BROKEN: &str = "its parameters are missing or form no valid key";
 
 fn is_short(key: &DecodingKey) -> bool {
     let DecodingKeyKind::RsaModulusExponent { n, .. } = key.kind() else {
@@ -199,7 +200,7 @@ fn is_short(key: &DecodingKey) -> bool {
     bits < RSA_BITS_MIN
 }
 
-/// Whether signatures can be checked with it, and only who has its private half can make them.
+/// Whether the key can verify signatures, and only its private key can create them.
 fn is_sound(algorithm: Algorithm, key: &DecodingKey) -> bool {
     match (algorithm, key.kind()) {
         (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(bytes)) => {
@@ -223,8 +224,8 @@ fn is_sound(algorithm: Algorithm, key: &DecodingKey) -> bool {
     }
 }
 
-/// Whether an Ed25519 key is one of the few points with which anybody can sign: those of order 1, 2,
-/// 4 and 8, in every way to write them. The highest bit is a sign.
+/// Whether an Ed25519 key is one of the points for which anyone can forge signatures: those of order
+/// 1, 2, 4 and 8, in all their encodings. The highest bit is a sign.
 fn has_small_order(key: &[u8]) -> bool {
     const ORDER_8: [&str; 2] = [
         "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
@@ -234,7 +235,7 @@ fn has_small_order(key: &[u8]) -> bool {
         return true;
     };
     let unsigned = [rest, &[last & 0x7f]].concat();
-    // The `y` of the others is 0, 1 or -1, that is p - 1; it may be written with p = 2^255 - 19 added.
+    // The `y` of the others is 0, 1 or -1, which is p - 1. It can be encoded with p = 2^255 - 19 added.
     let is_small = |first: RangeInclusive<u8>, fill: u8, last: u8| {
         matches!(&*unsigned, [byte, middle @ .., end]
             if first.contains(byte) && middle.iter().all(|byte| *byte == fill) && *end == last)

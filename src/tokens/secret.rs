@@ -1,19 +1,22 @@
+//! The form of a token of the store: `tdg_<id>_<secret>`.
+
 use std::fmt;
 
 use aws_lc_rs::{error::Unspecified, rand};
 
 use crate::text::hex;
 
-/// What every token of the store begins with: scanners for leaked secrets find it.
+/// The prefix of every token of the store, so that scanners for leaked secrets find it.
 const PREFIX: &str = "tdg_";
 
 /// Hexadecimal characters of a token's id.
 const ID_LEN: usize = 12;
 
-/// A token as it was just made: the only moment at which its text is known.
+/// A new token. This is the only time its text is known.
 ///
-/// `tdg_<id>_<secret>`: an id of 12 and a secret of 64 hexadecimal characters, 32 random bytes.
-/// So much chance needs no slow hash, which would be a way to keep a server busy.
+/// `tdg_<id>_<secret>`: an id of 12 hexadecimal characters, and a secret of 64, which are 32 random
+/// bytes. A secret of that size needs no slow hash, and a slow hash would let clients keep the server
+/// busy.
 pub struct NewToken {
     id: String,
     text: String,
@@ -29,7 +32,7 @@ impl NewToken {
         Ok(Self { id, text })
     }
 
-    /// By which it can be revoked. No secret.
+    /// The id, by which the token can be revoked. It is not secret.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -50,24 +53,24 @@ impl fmt::Debug for NewToken {
     }
 }
 
-/// Whether `text` has the form of an id: 12 characters out of `0-9` and `a-f`.
+/// Whether `text` has the form of an id: 12 characters from `0-9` and `a-f`.
 #[must_use]
 pub fn is_token_id(text: &str) -> bool {
     text.len() == ID_LEN && text.bytes().all(is_lower_hex)
 }
 
-/// Whether it claims to be of the store.
-pub(super) fn is_from_book(token: &str) -> bool {
+/// Whether `token` has the prefix of tokens of the store.
+pub(super) fn is_store_token(token: &str) -> bool {
     token.starts_with(PREFIX)
 }
 
-/// The id that a token claims.
+/// The id in the text of a token.
 pub(super) fn claimed_id(token: &str) -> Option<&str> {
     let (id, _) = token.strip_prefix(PREFIX)?.split_once('_')?;
     is_token_id(id).then_some(id)
 }
 
-/// 32 bytes written as 64 hexadecimal characters.
+/// Reads 32 bytes from 64 lower-case hexadecimal characters.
 pub(super) fn from_hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if text.len() != 2 * bytes.len() || !text.bytes().all(is_lower_hex) {
@@ -89,11 +92,11 @@ mod tests {
     use crate::files::sha256;
 
     #[test]
-    fn makes_tokens_of_their_form_and_no_two_alike() {
+    fn new_tokens_are_well_formed_and_all_different() {
         let (one, two) = (NewToken::generate().unwrap(), NewToken::generate().unwrap());
         assert_eq!(one.secret().len(), 4 + 12 + 1 + 64);
         assert_eq!(claimed_id(one.secret()), Some(one.id()));
-        assert!(is_from_book(one.secret()));
+        assert!(is_store_token(one.secret()));
         assert_ne!(one.id(), two.id());
         assert_ne!(one.secret()[17..], two.secret()[17..]);
     }
@@ -107,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_hexadecimal_and_nothing_like_it() {
+    fn reads_lower_case_hexadecimal_only() {
         let hash = sha256(b"a");
         assert_eq!(from_hex(&hex(&hash)), Some(hash));
         for text in ["", &"+f".repeat(32), &"AA".repeat(32), &"é".repeat(32)] {

@@ -1,7 +1,7 @@
 //! Signed tokens: JSON Web Tokens (RFC 7519) of one issuer for one audience.
 //!
-//! Owns every rule by which one is taken. The crate checks the signature and nothing else: its
-//! checks of claims pass what is missing, use a clock of their own, and allow a minute after the end.
+//! Owns every rule by which one is accepted. The crate checks only the signature: its own checks of
+//! claims accept missing ones, use another clock, and allow a minute after the expiry.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -24,13 +24,13 @@ use crate::{
     topic::TopicFilter,
 };
 
-/// By how much the issuer's clock may be ahead.
+/// How far the issuer's clock may be ahead.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// Characters of a token's name in the log.
+/// The maximum length of a token's name in the log, in characters.
 const TOKEN_ID_LEN_MAX: usize = 64;
 
-/// The public keys of an issuer, and what its tokens must say.
+/// The public keys of an issuer, and the `iss` and `aud` that its tokens must have.
 #[derive(Clone, Debug)]
 pub struct SignedTokenKeys {
     keys: Vec<VerifyingKey>,
@@ -39,12 +39,12 @@ pub struct SignedTokenKeys {
 }
 
 impl SignedTokenKeys {
-    /// Reads a JSON Web Key Set; `path` is for messages. Tokens must come from `issuer` and be for
-    /// `audience`, word for word.
+    /// Parses a JSON Web Key Set. `path` is only for messages. `issuer` and `audience` are compared
+    /// with `iss` and `aud` of each token byte by byte.
     ///
     /// # Errors
     ///
-    /// When the file is not a key set, holds a secret, or no key that can be used.
+    /// When the file is not a key set, holds a secret, or has no usable key.
     pub fn parse(
         path: &Path,
         contents: &[u8],
@@ -58,7 +58,7 @@ impl SignedTokenKeys {
         })
     }
 
-    /// Whether the key with this digest is among them.
+    /// Whether there is a key with this digest.
     pub(super) fn has_key(&self, digest: &[u8; 32]) -> bool {
         self.keys.iter().any(|key| key.digest == *digest)
     }
@@ -87,11 +87,11 @@ impl SignedTokenKeys {
         verified.unexpired(now)
     }
 
-    /// The claims of a token that one of the keys has signed, with that key.
+    /// The claims of a token, and the key that signed it.
     fn verified(&self, token: &str) -> Result<(Claims, &VerifyingKey), TokenError> {
         let unknown = || TokenError::unknown(None);
         let header = decode_header(token).map_err(|_| unknown())?;
-        // What an issuer calls critical must be understood, and nothing of the kind is.
+        // A critical extension must be understood, and none is supported.
         if header.crit.is_some() {
             return Err(unknown());
         }
@@ -103,11 +103,11 @@ impl SignedTokenKeys {
             match decode::<Claims>(token, &key.key, &signature_alone(key)) {
                 Ok(verified) => return Ok((verified.claims, key)),
                 Err(error) => {
-                    // The header was read already: what cannot be read now are claims, after the
-                    // signature held.
+                    // The header was read above, so this JSON is the claims, and the signature is
+                    // valid.
                     if let ErrorKind::Json(error) = error.kind() {
                         let fault = describe_json_error(error);
-                        let reason = format!("the token's claims cannot be taken: {fault}");
+                        let reason = format!("the token's claims are not valid: {fault}");
                         return Err(TokenError::new(Code::TokenInvalid, reason, None));
                     }
                 }
@@ -116,8 +116,8 @@ impl SignedTokenKeys {
         Err(unknown())
     }
 
-    /// All but whose the token is and when it ends. A fault is a sentence for who has a token with
-    /// a good signature.
+    /// Checks all claims except the identity and the expiry. The error is a sentence for the client,
+    /// whose token has a valid signature.
     fn check_claims(
         &self,
         claims: &Claims,
@@ -131,17 +131,17 @@ impl SignedTokenKeys {
         }
         let is_ahead = |time: &Moment| time.0 > now + CLOCK_SKEW;
         if claims.nbf.as_ref().is_some_and(is_ahead) || claims.iat.as_ref().is_some_and(is_ahead) {
-            return Err("the token is not good yet");
+            return Err("the token is not valid yet");
         }
         let Some(scope) = &claims.tidings else {
             return Ok(None);
         };
-        let no_filter = "the token's claim `tidings` holds what is not a topic filter";
+        let no_filter = "the token's claim `tidings` holds a string that is not a topic filter";
         scope.read().map(Some).ok_or(no_filter)
     }
 }
 
-/// What the crate is to check: that this key has signed it by this key's own algorithm.
+/// Has the crate check only that this key signed the token with the algorithm of this key.
 fn signature_alone(key: &VerifyingKey) -> Validation {
     let mut validation = Validation::new(key.algorithm);
     validation.required_spec_claims.clear();
@@ -151,14 +151,14 @@ fn signature_alone(key: &VerifyingKey) -> Validation {
     validation
 }
 
-/// The issuer's name for the token, or else that of the key. Both are strangers' texts.
+/// The `jti` of the token, or else the name of its key. Both are untrusted text.
 fn token_id(claims: &Claims, key: &VerifyingKey) -> String {
     let name = claims.jti.as_ref().or(key.kid.as_ref());
     let name = name.map_or_else(|| hex(&key.digest[..6]), |name| escaped(name));
     name.chars().take(TOKEN_ID_LEN_MAX).collect()
 }
 
-/// The claims that are looked at; there may be more.
+/// The claims that matter. Others are ignored.
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
@@ -193,7 +193,7 @@ impl Audience {
     }
 }
 
-/// Seconds since 1970, as RFC 7519 has a `NumericDate`: whole or not.
+/// A `NumericDate` of RFC 7519: seconds since 1970, which need not be whole.
 struct Moment(DateTime<Utc>);
 
 impl<'de> Deserialize<'de> for Moment {
@@ -201,7 +201,7 @@ impl<'de> Deserialize<'de> for Moment {
         let number = serde_json::Number::deserialize(deserializer)?;
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "what is cut off is a part of a second; what is too large ends as a number that is no date"
+            reason = "this cuts off a fraction of a second, and a number that is too large becomes one that is no date"
         )]
         let seconds = number
             .as_i64()
@@ -213,7 +213,7 @@ impl<'de> Deserialize<'de> for Moment {
     }
 }
 
-/// What a token takes away. A member that is not understood would be a restriction that is not kept.
+/// What a token restricts its session to. Ignoring an unknown member would ignore a restriction.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TokenScopeClaim {
@@ -224,7 +224,7 @@ struct TokenScopeClaim {
 }
 
 impl TokenScopeClaim {
-    /// `None` when one of them is not a filter.
+    /// `None` if a string is not a filter.
     fn read(&self) -> Option<TokenScope> {
         let filters = |texts: &Option<Vec<String>>| {
             let parsed = texts.as_ref().map(|texts| {
@@ -240,7 +240,7 @@ impl TokenScopeClaim {
     }
 }
 
-/// A member that may be left out, and must not be `null`: that would say nothing of what is meant.
+/// A member that is optional but must not be `null`, because the meaning of `null` would be unclear.
 fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -249,8 +249,8 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
-/// The same, and no list: serde would take one for an object without names, and an empty one for
-/// an object in which all is left out.
+/// The same for an object. Serde would read a list as an object without names, and an empty list as an
+/// object without members.
 fn given_object<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<TokenScopeClaim>, D::Error> {

@@ -1,7 +1,7 @@
-//! The store of tokens: what `tidings token` writes and the server reads.
+//! The token store: the file that `tidings token` writes and the server reads.
 //!
-//! Owns the file's format. Holds hashes, never a token. A file that is empty or broken is refused as
-//! a whole; one that says its version and lists no token is good, and lets nobody in.
+//! Owns the format of the file, which holds hashes and never a token. An empty or damaged file is
+//! refused as a whole. A file with a version but no tokens is valid, and admits no client.
 
 use std::{collections::HashMap, fmt, path::Path};
 
@@ -24,32 +24,32 @@ use crate::{
 const VERSION: i64 = 1;
 
 const HEADING: &str = "\
-# Tokens of a tidings broker, kept by `tidings token`, which writes this file anew: other comments
-# are lost. It holds hashes only, but whoever can write here decides who gets in.
+# Tokens of a tidings broker. `tidings token` rewrites this file, and other comments are lost.
+# It holds only hashes, but whoever can write to it decides who gets in.
 
 ";
 
-const HEADLESS: &str = "it lacks `version = 1`, so it is empty or cut off: bring back the last good one, \
-                        or remove it and make tokens anew with `tidings token new`";
+const HEADLESS: &str = "it has no `version = 1`, so it is empty or cut off: restore the last good copy, \
+                        or remove it and create new tokens with `tidings token new`";
 
-/// All tokens that a server takes, in the order in which they were made.
+/// All tokens of the file, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct TokenStore {
     entries: Vec<TokenEntry>,
-    /// Where in `entries` an id stands.
+    /// The index in `entries` of each id.
     places: HashMap<String, usize>,
 }
 
 /// One token of the store, without its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenEntry {
-    /// Names it: 12 hexadecimal characters.
+    /// The id: 12 hexadecimal characters.
     pub id: String,
-    /// Whose certificate it goes with.
+    /// The identity of the certificate that it belongs to.
     pub identity: Identity,
-    /// When it was made.
+    /// When it was created.
     pub created: DateTime<Utc>,
-    /// From when on it is worth nothing; `None` for one that does not end.
+    /// When it expires; `None` if it does not.
     pub expires: Option<DateTime<Utc>>,
     /// SHA-256 of the whole token.
     hash: [u8; 32],
@@ -67,11 +67,11 @@ impl fmt::Debug for TokenEntry {
 }
 
 impl TokenStore {
-    /// Reads `contents`; `path` is for messages.
+    /// Parses `contents`. `path` is only for messages.
     ///
     /// # Errors
     ///
-    /// When anything in it is not as it must be.
+    /// The first error in the file.
     pub fn parse(path: &Path, contents: &[u8]) -> Result<Self, TokenFileError> {
         let at = |offset, reason: String| TokenFileError::at(path, contents, offset, reason);
         let text = std::str::from_utf8(contents)
@@ -87,7 +87,7 @@ impl TokenStore {
             }
         })?;
         if *read.version.get_ref() != VERSION {
-            let reason = format!("only version {VERSION} of this file is known");
+            let reason = format!("only version {VERSION} of this file is supported");
             return Err(at(read.version.span().start, reason));
         }
         let mut store = Self::default();
@@ -96,7 +96,7 @@ impl TokenStore {
             let entry = token.into_inner().checked().map_err(|(o, r)| at(o, r))?;
             let id = entry.id.clone();
             if !store.insert(entry) {
-                return Err(at(start, format!("the id {id} stands here a second time")));
+                return Err(at(start, format!("the id {id} is already used above")));
             }
         }
         Ok(store)
@@ -108,7 +108,7 @@ impl TokenStore {
         &self.entries
     }
 
-    /// As [`parse`](Self::parse) reads it.
+    /// The text that [`parse`](Self::parse) reads.
     pub(super) fn to_text(&self) -> Result<String, toml::ser::Error> {
         let token = self.entries.iter().map(|entry| WrittenToken {
             id: &entry.id,
@@ -124,7 +124,7 @@ impl TokenStore {
         Ok(format!("{HEADING}{}", toml::to_string(&store)?))
     }
 
-    /// Makes a token and notes its hash.
+    /// Creates a token and stores its hash.
     pub(super) fn issue(
         &mut self,
         identity: Identity,
@@ -146,7 +146,7 @@ impl TokenStore {
         }
     }
 
-    /// Takes a token out.
+    /// Removes a token.
     pub(super) fn revoke(&mut self, id: &str) -> Option<TokenEntry> {
         let place = self.places.remove(id)?;
         for later in self.places.values_mut().filter(|later| **later > place) {
@@ -155,7 +155,7 @@ impl TokenStore {
         Some(self.entries.remove(place))
     }
 
-    /// Takes out all that have expired.
+    /// Removes all expired tokens.
     pub(super) fn revoke_expired(&mut self, now: DateTime<Utc>) -> Vec<TokenEntry> {
         let entries = std::mem::take(&mut self.entries);
         self.places.clear();
@@ -172,10 +172,10 @@ impl TokenStore {
         identity: &Identity,
         now: DateTime<Utc>,
     ) -> Result<VerifiedToken, TokenError> {
-        /// Of no token.
+        /// The hash of no token.
         const NOBODYS_HASH: [u8; 32] = [0; 32];
         let entry = claimed_id(token).and_then(|id| self.find(id));
-        // Hashed and compared for an unknown id too: how long it takes tells nothing.
+        // An unknown id is hashed and compared as well, so that timing reveals nothing.
         let expected = entry.map_or(&NOBODYS_HASH, |entry| &entry.hash);
         let is_equal = are_equal(expected, &sha256(token.as_bytes()));
         match entry {
@@ -200,7 +200,7 @@ impl TokenStore {
         self.entries.get(*self.places.get(id)?)
     }
 
-    /// Whether the id was free.
+    /// Adds an entry unless its id is in use, and returns whether it did.
     fn insert(&mut self, entry: TokenEntry) -> bool {
         let is_new = !self.places.contains_key(&entry.id);
         if is_new {
@@ -212,13 +212,13 @@ impl TokenStore {
 }
 
 impl TokenEntry {
-    /// Whether its time is over.
+    /// Whether it has expired.
     #[must_use]
     pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// For who has shown the secret.
+    /// Called only after the secret was found to be right.
     fn verify(&self, identity: &Identity, now: DateTime<Utc>) -> Result<VerifiedToken, TokenError> {
         if self.identity != *identity {
             return Err(TokenError::identity_mismatch(&self.id));
@@ -228,7 +228,7 @@ impl TokenEntry {
             identity: identity.clone(),
             expires: self.expires,
             scope: None,
-            origin: Origin::Book(self.hash),
+            origin: Origin::Store(self.hash),
         };
         verified.unexpired(now)
     }
@@ -258,23 +258,23 @@ struct ReadToken {
 }
 
 impl ReadToken {
-    /// A fault comes with the byte at which it stands.
+    /// An error comes with its offset in the file.
     fn checked(self) -> Result<TokenEntry, (usize, String)> {
         fn fault<T>(value: &Spanned<T>, reason: impl Into<String>) -> (usize, String) {
             (value.span().start, reason.into())
         }
         if !is_token_id(self.id.get_ref()) {
-            let reason = "an `id` is 12 characters out of 0-9 and a-f";
+            let reason = "an `id` has 12 characters from 0-9 and a-f";
             return Err(fault(&self.id, reason));
         }
         let identity = Identity::parse(self.identity.get_ref())
             .map_err(|error| fault(&self.identity, format!("not an identity: {error}")))?;
         let hash = from_hex(self.sha256.get_ref()).ok_or_else(|| {
-            let reason = "`sha256` is 64 characters out of 0-9 and a-f: the hash of a token";
+            let reason = "`sha256` has 64 characters from 0-9 and a-f: the hash of a token";
             fault(&self.sha256, reason)
         })?;
         let moment = |value: &Spanned<Value>| {
-            let reason = "a time is written as in RFC 3339: 2026-01-31T12:00:00Z";
+            let reason = "a time must be in the form of RFC 3339: 2026-01-31T12:00:00Z";
             moment_of(value.get_ref()).ok_or_else(|| fault(value, reason))
         };
         Ok(TokenEntry {
@@ -301,11 +301,12 @@ struct WrittenToken<'a> {
     created: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
-    /// Last, and demanded: no token of a file that was cut off loses its end and no more.
+    /// Required and written last, so that a token in a file that was cut off cannot lose only a part, such
+    /// as its expiry.
     sha256: String,
 }
 
-/// A string, or a date of TOML's own, in both cases with an offset from UTC.
+/// Reads a string or a TOML date, both with an offset from UTC.
 fn moment_of(value: &Value) -> Option<DateTime<Utc>> {
     let moment = match value {
         Value::String(text) => DateTime::parse_from_rfc3339(text),

@@ -1,3 +1,5 @@
+//! Tokens through the policy: which are accepted, and which stay so.
+
 use std::path::Path;
 
 use jsonwebtoken::Algorithm;
@@ -11,7 +13,7 @@ fn identity(name: &str) -> Identity {
     Identity::parse(name).unwrap()
 }
 
-fn book_with(expires: Option<DateTime<Utc>>) -> (TokenStore, NewToken) {
+fn store_with(expires: Option<DateTime<Utc>>) -> (TokenStore, NewToken) {
     let mut store = TokenStore::default();
     let token = store.issue(identity("alice"), now(), expires).unwrap();
     (store, token)
@@ -26,7 +28,7 @@ fn code(outcome: Result<Option<VerifiedToken>, TokenError>) -> Option<Code> {
 }
 
 #[test]
-fn looks_at_no_token_where_none_is_wanted() {
+fn ignores_tokens_when_none_is_required() {
     let policy = TokenPolicy::default();
     assert!(!policy.is_required());
     for token in [None, Some(""), Some("nonsense")] {
@@ -36,8 +38,8 @@ fn looks_at_no_token_where_none_is_wanted() {
 }
 
 #[test]
-fn wants_a_token_of_the_identity_and_in_its_time() {
-    let (store, token) = book_with(Some(at(60)));
+fn requires_an_unexpired_token_of_the_identity() {
+    let (store, token) = store_with(Some(at(60)));
     let policy = policy(store);
     let verify = |token, name, now| policy.verify(token, &identity(name), now);
     let verified = verify(Some(token.secret()), "alice", at(59))
@@ -74,8 +76,8 @@ fn wants_a_token_of_the_identity_and_in_its_time() {
 }
 
 #[test]
-fn a_wrong_secret_is_told_nothing() {
-    let (store, token) = book_with(Some(at(-60)));
+fn a_wrong_secret_reveals_nothing() {
+    let (store, token) = store_with(Some(at(-60)));
     let policy = policy(store);
     let other = NewToken::generate().unwrap();
     let wrong_secret = format!("tdg_{}_{}", token.id(), &other.secret()[17..]);
@@ -114,7 +116,7 @@ fn a_wrong_secret_is_told_nothing() {
 fn takes_both_kinds_side_by_side() {
     let issuer = Issuer::new(Algorithm::EdDSA, "k");
     let signed = issuer.token(&claims());
-    let (store, listed) = book_with(None);
+    let (store, listed) = store_with(None);
     let keys = || key_set(&[issuer.jwk()]).unwrap();
     for (policy, takes_listed, takes_signed) in [
         (TokenPolicy::new(Some(store.clone()), None), true, false),
@@ -156,8 +158,8 @@ fn takes_no_token_that_is_too_long() {
 }
 
 #[test]
-fn judges_a_listed_token_again() {
-    let (mut store, token) = book_with(Some(at(60)));
+fn verifies_a_token_of_the_store_again() {
+    let (mut store, token) = store_with(Some(at(60)));
     let verified = policy(store.clone())
         .verify(Some(token.secret()), &identity("alice"), now())
         .unwrap()
@@ -201,7 +203,7 @@ fn judges_a_listed_token_again() {
 fn what_proved_a_session_must_be_there_still() {
     let issuer = Issuer::new(Algorithm::EdDSA, "k");
     let keys = || Some(key_set(&[issuer.jwk()]).unwrap());
-    let (store, token) = book_with(None);
+    let (store, token) = store_with(None);
     let alice = identity("alice");
     let both = TokenPolicy::new(Some(store.clone()), keys());
     let verified = |token: &str| both.verify(Some(token), &alice, now()).unwrap().unwrap();
@@ -235,7 +237,7 @@ fn what_proved_a_session_must_be_there_still() {
 
 #[test]
 fn shows_no_secret() {
-    let (store, token) = book_with(None);
+    let (store, token) = store_with(None);
     let policy = policy(store);
     let verified = policy.verify(Some(token.secret()), &identity("alice"), now());
     let stolen = policy.verify(Some(token.secret()), &identity("bob"), now());
@@ -252,7 +254,7 @@ proptest! {
     #[test]
     fn takes_nothing_that_was_not_made(text in "(tdg_[0-9a-f]{0,13}_?|eyJ)?.{0,80}", dots in "[.a-zA-Z0-9_-]{0,60}") {
         let issuer = Issuer::new(Algorithm::EdDSA, "k");
-        let (store, _) = book_with(None);
+        let (store, _) = store_with(None);
         let policy = TokenPolicy::new(Some(store), Some(key_set(&[issuer.jwk()]).unwrap()));
         for sent in [text, dots] {
             prop_assert!(policy.verify(Some(&sent), &identity("alice"), now()).is_err());

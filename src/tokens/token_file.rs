@@ -1,6 +1,7 @@
-//! The file of `tidings token` on the disk: changed as a whole, by one at a time.
+//! The token store on disk.
 //!
-//! Owns that two who write at once lose nothing. Knows nothing of the format.
+//! Owns how the file is changed: as a whole, and by one program at a time, so that concurrent changes
+//! lose nothing. Knows nothing about the format.
 
 use std::{
     fs::{self, File},
@@ -16,21 +17,21 @@ use crate::{
     identity::Identity,
 };
 
-/// Of a new file: the owner writes, the group reads, and nobody else.
+/// The mode of a new file: the owner can write, the group can read.
 const NEW_FILE_MODE: u32 = 0o640;
 
-/// Where a store of tokens is kept.
+/// A token store on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFile {
     path: PathBuf,
 }
 
-/// What came of a change.
+/// The result of a change.
 #[derive(Debug)]
 pub struct Changed<T> {
-    /// The outcome.
+    /// What was created or removed.
     pub outcome: T,
-    /// Why the file does not belong to whom it belonged to before, where that is so.
+    /// Why the file could not keep its owner, if it could not.
     pub owner_lost: Option<io::Error>,
 }
 
@@ -41,26 +42,26 @@ impl TokenFile {
         Self { path: path.into() }
     }
 
-    /// Where it is.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads it.
+    /// Reads the file.
     ///
     /// # Errors
     ///
-    /// When it cannot be read or is broken.
+    /// When it cannot be read or parsed.
     pub fn read(&self) -> Result<TokenStore, TokenFileError> {
         self.read_at(&self.path)
     }
 
-    /// Makes a token for `identity`, and the file where there is none.
+    /// Creates a token for `identity`, and the file if there is none.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or written; then no token was made.
+    /// When the file cannot be read or written. Then no token was created.
     pub fn issue(
         &self,
         identity: Identity,
@@ -69,23 +70,23 @@ impl TokenFile {
     ) -> Result<Changed<NewToken>, TokenFileError> {
         let (target, is_there) = match fs::canonicalize(&self.path) {
             Ok(target) => (target, true),
-            // A link that points to nothing is left to be mended.
+            // A dangling link is an error that its owner has to fix.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.path.is_symlink() => {
                 (self.path.clone(), false)
             }
             Err(error) => return Err(self.unusable("read", &error)),
         };
         let folder = self.lock_folder_of(&target)?;
-        // Another may have made it while this one waited.
+        // Another program may have created the file while this one waited for the lock.
         let is_there = is_there || target.exists();
         let mut store = if is_there {
             self.read_at(&target)?
         } else {
             TokenStore::default()
         };
-        let token = store
-            .issue(identity, now, expires)
-            .map_err(|_| TokenFileError::new(&self.path, "the system gives no random numbers"))?;
+        let token = store.issue(identity, now, expires).map_err(|_| {
+            TokenFileError::new(&self.path, "the system provides no random numbers")
+        })?;
         let owner_lost = self.replace(&target, &folder, &store)?;
         Ok(Changed {
             outcome: token,
@@ -93,42 +94,42 @@ impl TokenFile {
         })
     }
 
-    /// Takes the token with this id out; `None` when there is none.
+    /// Removes the token with this id. Returns `None` if there is none.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or written; then it stays as it was.
+    /// When the file cannot be read or written. Then it is unchanged.
     pub fn revoke(&self, id: &str) -> Result<Option<Changed<TokenEntry>>, TokenFileError> {
-        self.take_out(|store| store.revoke(id))
+        self.remove(|store| store.revoke(id))
     }
 
-    /// Takes out all tokens that have expired by `now`; `None` when there are none.
+    /// Removes all tokens that have expired by `now`. Returns `None` if there are none.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or written; then it stays as it was.
+    /// When the file cannot be read or written. Then it is unchanged.
     pub fn revoke_expired(
         &self,
         now: DateTime<Utc>,
     ) -> Result<Option<Changed<Vec<TokenEntry>>>, TokenFileError> {
-        self.take_out(|store| Some(store.revoke_expired(now)).filter(|entries| !entries.is_empty()))
+        self.remove(|store| Some(store.revoke_expired(now)).filter(|entries| !entries.is_empty()))
     }
 
-    /// Whether every user of this machine can write to it; no where that cannot be told.
+    /// Whether every user of this machine can write to the file. False if that cannot be determined.
     #[must_use]
     pub fn is_writable_by_others(&self) -> bool {
         let contents = TrackedFiles::default().read(&self.path);
         contents.is_ok_and(|file| file.is_writable_by_others())
     }
 
-    fn take_out<T>(
+    fn remove<T>(
         &self,
-        take: impl FnOnce(&mut TokenStore) -> Option<T>,
+        remove: impl FnOnce(&mut TokenStore) -> Option<T>,
     ) -> Result<Option<Changed<T>>, TokenFileError> {
         let target = fs::canonicalize(&self.path).map_err(|error| self.unusable("read", &error))?;
         let folder = self.lock_folder_of(&target)?;
         let mut store = self.read_at(&target)?;
-        let Some(outcome) = take(&mut store) else {
+        let Some(outcome) = remove(&mut store) else {
             return Ok(None);
         };
         let owner_lost = self.replace(&target, &folder, &store)?;
@@ -138,15 +139,15 @@ impl TokenFile {
         }))
     }
 
-    /// Messages name the file as it was named to us, whatever links it is reached by.
+    /// Reads `target`. Messages name the path that was given, whatever links lead to the file.
     fn read_at(&self, target: &Path) -> Result<TokenStore, TokenFileError> {
         let contents = TrackedFiles::default().read(target);
         let contents = contents.map_err(|error| self.unusable("read", &error))?;
         TokenStore::parse(&self.path, &contents.bytes)
     }
 
-    /// Waits until nobody else changes files of this folder. The file itself cannot be locked: each
-    /// change puts another in its place.
+    /// Waits until no other program changes files in this folder. Locking the file itself would not
+    /// work, because each change replaces it.
     fn lock_folder_of(&self, target: &Path) -> Result<File, TokenFileError> {
         let folder = match target.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -155,7 +156,7 @@ impl TokenFile {
         files::lock(folder).map_err(|error| self.unusable("lock the folder of", &error))
     }
 
-    /// Puts `store` in the place of what is there, mode and owner kept.
+    /// Replaces the file with `store`, keeping mode and owner.
     fn replace(
         &self,
         target: &Path,

@@ -1,3 +1,5 @@
+//! The text of explanations, word for word.
+
 use std::path::Path;
 
 use super::*;
@@ -144,7 +146,7 @@ fn what_is_the_servers_needs_no_rule() {
 }
 
 #[test]
-fn an_identity_that_is_refused_is_told_so() {
+fn a_refused_identity_is_explained() {
     assert_eq!(
         explain("nobody", "publish", "a"),
         "denied\nidentity_denied: no access rule admits the identity \"nobody\""
@@ -160,27 +162,27 @@ fn an_identity_that_is_refused_is_told_so() {
 }
 
 #[test]
-fn a_fresh_client_id_is_told_where_a_rule_uses_one() {
+fn a_new_client_id_is_shown_where_a_rule_uses_one() {
     let rules = AccessRules::parse(Path::new("access.toml"), RULES.as_bytes()).unwrap();
     let action = Action::Subscribe(TopicFilter::parse("in/#").unwrap());
     let text = |name: &str| {
         let identity = Identity::parse(name).unwrap();
         rules.explain(&identity, None, &action).to_string()
     };
-    let told = text("sensor-7");
-    let (_, id) = told
-        .split_once("{client_id} is a fresh one here: ")
+    let explained = text("sensor-7");
+    let (_, id) = explained
+        .split_once("{client_id} is a new one here: ")
         .unwrap();
     let allowed = format!("access.toml:2 allows only subscribing to \"in/{id}/#\"");
-    assert!(told.contains(&allowed), "{told}");
+    assert!(explained.contains(&allowed), "{explained}");
     assert!(!text("dashboard").contains("client_id"));
-    assert!(!explain("sensor-7", "subscribe", "in/#").contains("fresh"));
+    assert!(!explain("sensor-7", "subscribe", "in/#").contains("new one"));
 }
 
 #[test]
 fn no_file_is_explained_too() {
     assert_eq!(
         explained(&AccessRules::open(), "anybody", "subscribe", "a/#"),
-        "allowed\nthe lack of an access file allows subscribing to \"#\"\nnothing is withheld"
+        "allowed\nthe default without an access file allows subscribing to \"#\"\nnothing is withheld"
     );
 }

@@ -1,3 +1,5 @@
+//! What an access file may hold, and how errors in it are reported.
+
 use std::fmt::Write;
 
 use proptest::prelude::*;
@@ -29,7 +31,7 @@ fn a_fault_does_not_repeat_a_whole_file() {
 }
 
 #[test]
-fn a_fault_is_told_with_file_and_line_and_reason() {
+fn an_error_names_file_line_and_reason() {
     let fault = fault(rule("\npublish = [\n  \"ok\",\n  \"a/#/b\",\n]\n"));
     assert_eq!(
         fault.to_string(),
@@ -43,7 +45,7 @@ fn a_fault_is_told_with_file_and_line_and_reason() {
 }
 
 #[test]
-fn every_fault_is_told_with_its_own_line() {
+fn every_error_names_its_own_line() {
     let two = format!("{}[[rule]]\npublish = []\n", rule("presence = true\n\n"));
     for (contents, line, reason) in [
         // No rules.
@@ -95,38 +97,46 @@ fn every_fault_is_told_with_its_own_line() {
             "unknown key \"publsh\": a rule has identity, publish,",
         ),
         (&rule("\"a\\nb\" = 1"), 3, r#"unknown key "a\nb""#),
-        (&rule("publish.x = []"), 3, "`publish` is a list of texts"),
+        (
+            &rule("publish.x = []"),
+            3,
+            "`publish` must be a list of strings",
+        ),
         (&rule("[rule.limits]"), 3, "unknown key \"limits\""),
         // Identities.
         ("\n\n[[rule]]\npublish = []", 3, "no `identity`"),
         (&two, 5, "no `identity`"),
-        ("[[rule]]\nidentity = []", 2, "about nobody"),
+        ("[[rule]]\nidentity = []", 2, "matches no client"),
         (
             "[[rule]]\nidentity = \"a\"",
             2,
-            "`identity` is a list of texts",
+            "`identity` must be a list of strings",
         ),
         (
             "[[rule]]\nidentity = [\"a\",\n7]",
             3,
-            "`identity` is a list of texts",
+            "`identity` must be a list of strings",
         ),
         (
             "[[rule]]\nidentity = [\"a\",\n\"\"]",
             3,
-            r#"no identity is like "": the name is empty"#,
+            r#"no identity can match "": the name is empty"#,
         ),
         (
             "[[rule]]\nidentity = [\"a\\nb\"]",
             2,
-            r#"no identity is like "a\nb""#,
+            r#"no identity can match "a\nb""#,
         ),
         // Filters.
-        (&rule("publish = \"a\""), 3, "`publish` is a list of texts"),
+        (
+            &rule("publish = \"a\""),
+            3,
+            "`publish` must be a list of strings",
+        ),
         (
             &rule("subscribe = [\"a\", [\"b\"]]"),
             3,
-            "`subscribe` is a list of texts",
+            "`subscribe` must be a list of strings",
         ),
         (
             &rule("subscribe = [\"a+\"]"),
@@ -146,7 +156,7 @@ fn every_fault_is_told_with_its_own_line() {
         (
             &rule("publish = [\"{idenity}\"]"),
             3,
-            "stand only in `{identity}` and `{client_id}`",
+            "allowed only in `{identity}` and `{client_id}`",
         ),
         (
             &rule("publish = [\"$SYS/#\"]"),
@@ -159,7 +169,11 @@ fn every_fault_is_told_with_its_own_line() {
             "topics that begin with `$`",
         ),
         // Switches and limits.
-        (&rule("presence = \"no\""), 3, "`presence` is true or false"),
+        (
+            &rule("presence = \"no\""),
+            3,
+            "`presence` must be true or false",
+        ),
         (
             &rule("max_publish_messages_per_second = -1"),
             3,
@@ -178,9 +192,9 @@ fn every_fault_is_told_with_its_own_line() {
         (
             &rule("max_errors_per_minute = \"10\""),
             3,
-            "`max_errors_per_minute` is a whole number",
+            "`max_errors_per_minute` must be a whole number",
         ),
-        // The first one is told, whatever the order of the alphabet.
+        // The first error in the file is reported, not the first in the alphabet.
         (&rule("subscribe = [\"a+\"]\npublish = [\"b+\"]"), 3, "a+"),
         ("zebra = 1\nalpha = 2", 1, "zebra"),
     ] {
@@ -191,7 +205,7 @@ fn every_fault_is_told_with_its_own_line() {
 }
 
 #[test]
-fn what_is_not_utf8_is_told_with_its_line() {
+fn invalid_utf8_is_reported_with_its_line() {
     let mut contents = rule("# \u{fc}\n# ").into_bytes();
     contents.extend(b"\xfc\n");
     let fault = fault(&contents);

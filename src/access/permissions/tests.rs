@@ -1,3 +1,5 @@
+//! Decisions about single topics and filters.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -136,7 +138,7 @@ fn what_the_server_owns_denies_nothing_else() {
 }
 
 #[test]
-fn a_narrowing_only_takes_away() {
+fn a_token_scope_only_takes_away() {
     let wide = allowing(&["a/#", "b/#"], &["a/x"]);
     let same = Arc::clone(&wide).narrowed_to(&TokenScope::default());
     assert!(Arc::ptr_eq(&wide, &same));

@@ -170,7 +170,7 @@ async fn another_policy_takes_the_place_where_it_takes_the_token_that_it_stands_
 
     fs::write(site.path("ca.crt"), other_authority()).unwrap();
     fs::write(site.path("ca.crl"), "").unwrap();
-    assert_eq!(first.read_again(None).faults.len(), 1);
+    assert_eq!(first.reread(None).errors.len(), 1);
     assert_eq!(
         site.review(&mut site.credentials(&first), &first, now),
         None

@@ -90,7 +90,10 @@ fn a_file_that_was_cut_off_is_told_in_words() {
     }
     let crls = [side.folder.path().join("missing.crl")];
     let fault = read_server(&side.credentials(), &crls).unwrap_err();
-    assert!(fault.to_string().contains("typed right"), "{fault}");
+    assert!(
+        fault.to_string().contains("check that it exists"),
+        "{fault}"
+    );
 }
 
 #[test]

@@ -1,7 +1,12 @@
+//! Which keys of a key set are accepted, skipped and refused.
+
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tokens::issuer::{Issuer, base64};
+use crate::tokens::{
+    issuer::{Issuer, base64},
+    secret::from_hex,
+};
 
 fn read(keys: &[Value]) -> Result<Vec<VerifyingKey>, String> {
     let text = json!({ "keys": keys }).to_string();
@@ -44,7 +49,7 @@ fn takes_one_algorithm_for_each_key() {
 }
 
 #[test]
-fn passes_over_what_is_not_for_it() {
+fn skips_keys_for_other_uses() {
     let [ed, ec, rsa]: [Value; 3] = all().try_into().unwrap();
     let short = base64([0xff; 255]);
     let padded = base64([&[0; 8], &[0x7f; 256][..]].concat());
@@ -67,10 +72,7 @@ fn passes_over_what_is_not_for_it() {
         assert_eq!(keys.len(), 1, "{other}");
         assert_eq!(keys[0].kid.as_deref(), Some("ed"));
         let fault = read(std::slice::from_ref(&other)).unwrap_err();
-        assert!(
-            fault.contains("no key that can be used"),
-            "{other}: {fault}"
-        );
+        assert!(fault.contains("no usable key"), "{other}: {fault}");
     }
 }
 
@@ -101,9 +103,9 @@ fn refuses_secrets_and_never_shows_them() {
         secret.to_owned(),
     ] {
         let fault = parse(Path::new("jwks"), text.as_bytes()).unwrap_err();
-        let told = format!("{fault} {fault:?}");
-        assert!(!told.contains(secret), "{told}");
-        assert!(told.starts_with("jwks:1: "), "{told}");
+        let shown = format!("{fault} {fault:?}");
+        assert!(!shown.contains(secret), "{shown}");
+        assert!(shown.starts_with("jwks:1: "), "{shown}");
     }
 }
 
@@ -154,9 +156,9 @@ fn refuses_what_is_broken() {
     }
 }
 
-/// With these as its key, a signature of zeros can be good for everything.
+/// With these keys, a signature of zeros can be valid for every message.
 #[test]
-fn refuses_keys_with_which_anybody_can_sign() {
+fn refuses_keys_with_which_anyone_can_sign() {
     let ed: Value = all().swap_remove(0);
     let point = |first: u8, fill: u8, last: u8| {
         let mut point = [fill; 32];
@@ -167,10 +169,7 @@ fn refuses_keys_with_which_anybody_can_sign() {
         "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
     ]
-    .map(|text| {
-        let byte = |at: usize| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap();
-        std::array::from_fn(byte)
-    })
+    .map(|text| from_hex(text).unwrap())
     .to_vec();
     points.extend([0, 1].map(|first| point(first, 0, 0)));
     points.extend([0xec, 0xed, 0xee].map(|first| point(first, 0xff, 0x7f)));

@@ -1,3 +1,5 @@
+//! Which signed tokens are accepted.
+
 use std::path::Path;
 
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey, crypto::sign, jwk::Jwk};
@@ -47,7 +49,7 @@ fn takes_what_each_kind_of_key_signed() {
 }
 
 #[test]
-fn judges_every_claim() {
+fn checks_every_claim() {
     let issuer = Issuer::new(Algorithm::EdDSA, "k");
     let keys = key_set(&[issuer.jwk()]).unwrap();
     let good = [
@@ -110,7 +112,7 @@ fn judges_every_claim() {
 }
 
 #[test]
-fn tells_whose_token_it_is_only_after_all_else_held() {
+fn reveals_the_owner_only_after_every_other_check() {
     let issuer = Issuer::new(Algorithm::EdDSA, "k");
     let keys = key_set(&[issuer.jwk()]).unwrap();
     let mut claims = with("sub", json!("bob"));
@@ -125,7 +127,7 @@ fn tells_whose_token_it_is_only_after_all_else_held() {
 }
 
 #[test]
-fn who_cannot_sign_learns_nothing() {
+fn a_client_that_cannot_sign_learns_nothing() {
     let (issuer, stranger) = (
         Issuer::new(Algorithm::EdDSA, "k"),
         Issuer::new(Algorithm::EdDSA, "k"),
@@ -196,7 +198,7 @@ fn a_header_does_not_choose_the_algorithm() {
     }
 }
 
-/// The public key is known to all: taken for a shared secret, it would sign anything.
+/// Everyone knows the public key. Used as a shared secret, it would let anyone sign.
 #[test]
 fn a_public_key_is_no_shared_secret() {
     for algorithm in ALGORITHMS {
@@ -233,7 +235,7 @@ fn a_header_chooses_among_keys_by_name_only() {
         let token = two.token_with(&named(kid), &claims());
         assert!(is_unknown(&verify(&keys, &token)), "{kid}");
     }
-    // A key that the token brings along is nobody's.
+    // A key in the header of a token is not trusted.
     let stranger = Issuer::new(Algorithm::EdDSA, "stranger");
     let mut own = stranger.jwk();
     own["alg"] = "EdDSA".into();
@@ -269,7 +271,7 @@ fn takes_no_claim_twice() {
 }
 
 #[test]
-fn reads_what_a_token_takes_away() {
+fn reads_the_scope_of_a_token() {
     let issuer = Issuer::new(Algorithm::EdDSA, "k");
     let keys = key_set(&[issuer.jwk()]).unwrap();
     let filters = |texts: &[&str]| {
@@ -332,8 +334,8 @@ fn a_key_replaced_under_its_name_ends_what_it_signed() {
 }
 
 #[test]
-fn refuses_the_file_as_its_reader_does() {
+fn passes_on_errors_of_the_file() {
     let fault = SignedTokenKeys::parse(Path::new("jwks"), b"", ISSUER, AUDIENCE).unwrap_err();
-    let told = "jwks: it is empty: a key set is {\"keys\": [...]} (RFC 7517)";
-    assert_eq!(fault.to_string(), told);
+    let expected = "jwks: it is empty: a key set is {\"keys\": [...]} (RFC 7517)";
+    assert_eq!(fault.to_string(), expected);
 }

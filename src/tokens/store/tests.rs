@@ -1,3 +1,5 @@
+//! The format of the token store.
+
 use chrono::TimeZone;
 
 use super::*;
@@ -61,7 +63,7 @@ fn reads_times_in_both_ways() {
 }
 
 #[test]
-fn a_book_without_tokens_is_good_and_an_empty_file_is_not() {
+fn a_store_without_tokens_is_valid_and_an_empty_file_is_not() {
     assert!(parse("version = 1").unwrap().entries().is_empty());
     assert!(
         parse("version = 1\ntoken = []")
@@ -72,7 +74,7 @@ fn a_book_without_tokens_is_good_and_an_empty_file_is_not() {
     for empty in ["", "# a\n"] {
         let fault = parse(empty).unwrap_err();
         assert!(
-            fault.starts_with("tokens: it lacks `version = 1`"),
+            fault.starts_with("tokens: it has no `version = 1`"),
             "{fault}"
         );
         assert!(fault.contains("`tidings token new`"), "{fault}");
@@ -82,7 +84,7 @@ fn a_book_without_tokens_is_good_and_an_empty_file_is_not() {
 
 #[test]
 fn refuses_with_line_and_reason() {
-    for (text, told) in [
+    for (text, expected) in [
         ("version = 2", "tokens:1: only version 1"),
         ("version = \"1\"", "tokens:1: expected i64"),
         ("\n\nversion 1", "tokens:3: "),
@@ -95,21 +97,21 @@ fn refuses_with_line_and_reason() {
         ("version = 1\n[[token]]", "tokens:2: missing field `id`"),
     ] {
         let fault = parse(text).unwrap_err();
-        assert!(fault.starts_with(told), "{text}: {fault}");
+        assert!(fault.starts_with(expected), "{text}: {fault}");
         assert!(!fault.contains('\n'), "{fault}");
     }
-    for (name, value, told) in [
+    for (name, value, expected) in [
         ("id", "", "tokens:3: missing field `id`"),
         ("id", "7", "tokens:7: expected a string"),
-        ("id", "\"0123456789AB\"", "tokens:7: an `id` is"),
-        ("id", "\"0123456789abc\"", "tokens:7: an `id` is"),
+        ("id", "\"0123456789AB\"", "tokens:7: an `id` has"),
+        ("id", "\"0123456789abc\"", "tokens:7: an `id` has"),
         (
             "identity",
             "\"\"",
             "tokens:7: not an identity: the name is empty",
         ),
         ("identity", "\"a\\nb\"", "tokens:7: not an identity"),
-        ("sha256", "\"0123\"", "tokens:7: `sha256` is 64"),
+        ("sha256", "\"0123\"", "tokens:7: `sha256` has 64"),
         ("sha256", "", "tokens:3: missing field `sha256`"),
         ("created", "\"yesterday\"", "tokens:7: a time"),
         ("created", "2026-01-31T12:00:00", "tokens:7: a time"),
@@ -120,12 +122,12 @@ fn refuses_with_line_and_reason() {
         ("note", "\"x\"", "tokens:8: expected one of `id`"),
     ] {
         let fault = with(&[(name, value)]).unwrap_err();
-        assert!(fault.starts_with(told), "{name} = {value}: {fault}");
+        assert!(fault.starts_with(expected), "{name} = {value}: {fault}");
     }
     let twice = format!("version = 1\n{}{}", token(&[]), token(&[]));
     let fault = parse(&twice).unwrap_err();
-    let told = "tokens:7: the id 0123456789ab stands here a second time";
-    assert_eq!(fault, told);
+    let expected = "tokens:7: the id 0123456789ab is already used above";
+    assert_eq!(fault, expected);
     let fault = TokenStore::parse(Path::new("tokens"), b"version = 1\n\xff").unwrap_err();
     assert_eq!(fault.to_string(), "tokens:2: it is not UTF-8");
 }
@@ -148,7 +150,7 @@ fn a_file_that_was_cut_off_lets_nobody_new_in() {
 }
 
 #[test]
-fn a_secret_in_the_wrong_place_is_not_told() {
+fn a_secret_in_the_wrong_place_is_not_shown() {
     let secret = NewToken::generate().unwrap();
     let quoted = format!("\"{}\"", secret.secret());
     let mut faults = vec![
@@ -162,8 +164,8 @@ fn a_secret_in_the_wrong_place_is_not_told() {
         faults.push(with(&[(name, &quoted)]));
         faults.push(with(&[(name, &format!("[{quoted}]"))]));
     }
-    for told in faults.into_iter().filter_map(Result::err) {
-        assert!(!told.contains(&secret.secret()[17..]), "{told}");
+    for shown in faults.into_iter().filter_map(Result::err) {
+        assert!(!shown.contains(&secret.secret()[17..]), "{shown}");
     }
 }
 

@@ -1,3 +1,5 @@
+//! Changes to the token store on disk.
+
 use std::{
     fs::Permissions,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
@@ -164,10 +166,13 @@ fn tells_when_everyone_can_write() {
 #[test]
 fn names_the_file_in_its_faults() {
     let file = TokenFile::new("/nowhere/tokens.toml");
-    for told in [
+    for shown in [
         issue(&file).unwrap_err().to_string(),
         file.read().unwrap_err().to_string(),
     ] {
-        assert!(told.starts_with("/nowhere/tokens.toml: cannot "), "{told}");
+        assert!(
+            shown.starts_with("/nowhere/tokens.toml: cannot "),
+            "{shown}"
+        );
     }
 }
