@@ -17,7 +17,7 @@ mod timestamp;
 
 pub use client_event::{ClientEvent, EventName};
 pub use code::{CloseReason, Code, Fault};
-pub use frame::{Frame, MessageTemplate};
+pub use frame::{Frame, LineBuffer, MessageTemplate};
 pub use id::{ClientId, ServerId};
 pub(crate) use json_fault::{json_fault, without_values};
 pub use line::{LineSplitter, LineTooLong};

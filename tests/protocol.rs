@@ -13,7 +13,7 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 use tidings::protocol::{
     ClientId, Code, EventName, ServerEvent, Timestamp, client_event,
-    server_event::{ServerLine, encode_into},
+    server_event::{ServerLine, encode},
 };
 
 const EVENTS: &str = include_str!("../docs/events.md");
@@ -87,15 +87,9 @@ fn assert_is_written(example: &str) {
         .expect(example)
         .to_utc()
         .into();
-    let mut written = Vec::new();
-    encode_into(&event, &line.id, timestamp, &mut written);
-    assert_eq!(
-        String::from_utf8(written)
-            .unwrap()
-            .strip_suffix('\n')
-            .unwrap(),
-        example
-    );
+    let written = encode(&event, &line.id, timestamp);
+    let written = std::str::from_utf8(written.as_ref()).unwrap();
+    assert_eq!(written.strip_suffix('\n').unwrap(), example);
 }
 
 fn assert_same_names<'a>(

@@ -6,7 +6,7 @@ use super::Outbox;
 use crate::{
     identity::Identity,
     protocol::{
-        ClientId, CloseReason, Frame, ServerEvent, ServerId, Timestamp,
+        ClientId, CloseReason, Frame, LineBuffer, ServerEvent, ServerId, Timestamp,
         server_event::{
             ClientAuthenticated, ClientDisconnected, ClientEntry, Clients, encode, encode_into,
         },
@@ -47,7 +47,8 @@ pub(super) struct PresenceLines {
 
 impl PresenceLines {
     pub(super) fn encode(events: &[PresenceEvent], server_id: ServerId, now: Timestamp) -> Self {
-        let mut lines = Vec::with_capacity(events.len() * EVENT_BYTES);
+        let mut lines = LineBuffer::default();
+        lines.reserve_exact(events.len() * EVENT_BYTES);
         let mut bounds = vec![0];
         for event in events {
             encode_into(&event.as_server_event(), &server_id, now, &mut lines);
@@ -59,8 +60,8 @@ impl PresenceLines {
 
     /// Some of the events.
     pub(super) fn part(&self, events: Range<usize>) -> Frame {
-        self.lines
-            .part(self.bounds[events.start]..self.bounds[events.end])
+        let bytes = self.bounds[events.start]..self.bounds[events.end];
+        self.lines.part(bytes, events.len())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     access::ClientLimits,
     identity::Identity,
     protocol::{
-        ClientId, CloseReason, Frame, ServerEvent, Timestamp,
+        ClientId, CloseReason, Frame, LineBuffer, ServerEvent, Timestamp,
         client_event::{Publish, Subscribe},
         server_event::{Published, Subscription, encode},
     },
@@ -41,7 +41,7 @@ pub struct Session {
 struct Run {
     topic: Topic<'static>,
     route: Route,
-    lines: Vec<u8>,
+    lines: LineBuffer,
     /// Of the messages in `lines` that want to be answered.
     references: Vec<String>,
 }
@@ -168,7 +168,7 @@ impl Session {
         Ok(Run {
             topic,
             route,
-            lines: Vec::new(),
+            lines: LineBuffer::default(),
             references: Vec::new(),
         })
     }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt::Display};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ClientId, Code, EventName, Fault, Frame, Timestamp};
+use super::{ClientId, Code, EventName, Fault, Frame, LineBuffer, Timestamp};
 
 /// Declares [`ServerEvent`] from one table of names and contents.
 macro_rules! server_events {
@@ -376,22 +376,29 @@ impl<'a> ErrorContent<'a> {
 }
 
 /// Appends one line: the four members of the envelope in their order.
-pub fn encode_into(event: &ServerEvent<'_>, id: &impl Display, at: Timestamp, lines: &mut Vec<u8>) {
-    lines.extend_from_slice(
+pub fn encode_into(
+    event: &ServerEvent<'_>,
+    id: &impl Display,
+    at: Timestamp,
+    lines: &mut LineBuffer,
+) {
+    let line = lines.begin_line();
+    line.extend_from_slice(
         format!(r#"{{"event":"{}","id":"{id}","content":"#, event.name()).as_bytes(),
     );
     #[expect(
         clippy::expect_used,
         reason = "writing to memory cannot fail, and no content has a map with keys other than strings"
     )]
-    event.write_content(lines).expect("content is plain JSON");
-    lines.extend_from_slice(format!(",\"timestamp\":\"{at}\"}}\n").as_bytes());
+    event.write_content(line).expect("content is plain JSON");
+    line.extend_from_slice(format!(",\"timestamp\":\"{at}\"}}\n").as_bytes());
 }
 
 /// One line as a frame of its own.
 #[must_use]
 pub fn encode(event: &ServerEvent<'_>, id: &impl Display, at: Timestamp) -> Frame {
-    let mut line = Vec::with_capacity(256);
+    let mut line = LineBuffer::default();
+    line.reserve_exact(256);
     encode_into(event, id, at, &mut line);
     line.into()
 }
