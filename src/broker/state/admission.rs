@@ -1,0 +1,145 @@
+//! Clients come and go: admission, authentication, departure, and the end of the server.
+//!
+//! Owns the order of what each of them brings about, and the counts of connections.
+
+use std::sync::Arc;
+
+use super::{Authenticated, Batch, Client, State, count_down, is_reached};
+use crate::{
+    broker::{
+        ClientHandle, DisconnectGuard, RequestError,
+        command::{Admitted, Candidate},
+        outgoing::OutgoingItem,
+    },
+    identity::Identity,
+    network::Network,
+    protocol::{ClientId, CloseReason, Code, Fault, Frame},
+};
+
+impl State {
+    pub(super) fn admit(&mut self, candidate: Candidate) -> Result<Admitted, RequestError> {
+        let Candidate {
+            identity,
+            address,
+            outbox,
+            permit,
+        } = candidate;
+        let client_id = (self.new_client_id)();
+        let permissions = self.access.permissions(&identity, client_id)?;
+        let network = Network::from(address.ip());
+        self.may_admit(&identity, network)?;
+        let handle = Arc::new(ClientHandle::new(outbox, Arc::clone(&permissions)));
+        *self.by_identity.entry(identity.clone()).or_default() += 1;
+        *self.by_network.entry(network).or_default() += 1;
+        self.clients.insert(
+            client_id,
+            Client {
+                identity,
+                address,
+                handle: Arc::clone(&handle),
+                permissions,
+                authenticated: None,
+            },
+        );
+        Ok(Admitted {
+            client_id,
+            handle,
+            guard: DisconnectGuard::new(client_id, permit),
+        })
+    }
+
+    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), Fault> {
+        let limits = &self.limits;
+        let held = |count: Option<&usize>| count.copied().unwrap_or(0);
+        if self.draining {
+            Err(Fault::new(
+                Code::ServerDraining,
+                "the server is shutting down",
+            ))
+        } else if is_reached(limits.connections, self.clients.len()) {
+            Err(Fault::new(
+                Code::ServerFull,
+                format!("the server holds its {} connections", limits.connections),
+            ))
+        } else if is_reached(
+            limits.connections_per_identity,
+            held(self.by_identity.get(identity)),
+        ) {
+            Err(Fault::new(
+                Code::TooManyConnections,
+                format!(
+                    "this identity holds its {} connections",
+                    limits.connections_per_identity
+                ),
+            ))
+        } else if is_reached(
+            limits.connections_per_address,
+            held(self.by_network.get(&network)),
+        ) {
+            Err(Fault::new(
+                Code::TooManyConnectionsFromAddress,
+                format!(
+                    "this address holds its {} connections",
+                    limits.connections_per_address
+                ),
+            ))
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn authenticate(
+        &mut self,
+        client_id: ClientId,
+        authenticated: Authenticated,
+        welcome: Frame,
+        batch: &mut Batch,
+    ) {
+        let Some(client) = self.clients.get_mut(&client_id) else {
+            return;
+        };
+        if let Some(scope) = &authenticated.scope {
+            let narrowed_to = Arc::clone(&client.permissions).narrowed_to(scope);
+            client.permit(narrowed_to, batch);
+        }
+        client.authenticated = Some(authenticated);
+        let is_shown = client.permissions.presence();
+        self.send(client_id, OutgoingItem::Answer(welcome), batch);
+        if is_shown {
+            self.appear(client_id, batch);
+        }
+    }
+
+    pub(super) fn depart(&mut self, client_id: ClientId, reason: CloseReason, batch: &mut Batch) {
+        let Some(client) = self.clients.remove(&client_id) else {
+            return;
+        };
+        count_down(&mut self.by_identity, client.identity.clone());
+        count_down(&mut self.by_network, client.address.ip().into());
+        self.stop_presence(client_id, batch);
+        // A publisher that still routes by an older table pushes into a closed outbox.
+        let closed = OutgoingItem::Close(reason);
+        batch.effects.outgoing.push(client.outbox(), closed);
+        let Some(authenticated) = client.authenticated else {
+            return;
+        };
+        for filter in &authenticated.subscriptions {
+            self.subscriptions
+                .remove(filter, client_id, &client.identity);
+        }
+        batch.routes_changed |= !authenticated.subscriptions.is_empty();
+        self.disappear(client_id, &client.identity, reason, batch);
+    }
+
+    pub(super) fn drain(&mut self, batch: &mut Batch) {
+        self.draining = true;
+        // Every client is told that the server ends: that the others go too is no news then.
+        for (client_id, outbox) in self.audience.drain() {
+            batch.effects.outgoing.push_presence(client_id, &outbox);
+        }
+        for client in self.clients.values() {
+            let closed = OutgoingItem::Close(CloseReason::ServerShuttingDown);
+            batch.effects.outgoing.push(client.outbox(), closed);
+        }
+    }
+}
