@@ -3,7 +3,7 @@
 use super::RegistryGone;
 use crate::{
     access::Denial,
-    protocol::{Code, Fault},
+    protocol::{Code, CodedError},
 };
 
 /// Why the broker does not do what a client asks.
@@ -11,7 +11,7 @@ use crate::{
 pub enum RequestError {
     /// It cannot be done.
     #[error(transparent)]
-    Fault(Fault),
+    Fault(CodedError),
     /// The access rules do not let this client do it.
     #[error("{} ({})", .0.reason, .0.code)]
     Denied(Denial),
@@ -28,8 +28,8 @@ impl RequestError {
     }
 }
 
-impl From<Fault> for RequestError {
-    fn from(fault: Fault) -> Self {
+impl From<CodedError> for RequestError {
+    fn from(fault: CodedError) -> Self {
         Self::Fault(fault)
     }
 }
@@ -46,7 +46,7 @@ impl From<RegistryGone> for RequestError {
     }
 }
 
-impl From<RequestError> for Fault {
+impl From<RequestError> for CodedError {
     fn from(refusal: RequestError) -> Self {
         match refusal {
             RequestError::Fault(fault) => fault,

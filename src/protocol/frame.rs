@@ -122,8 +122,8 @@ impl LineBuffer {
 
 /// The parts of a `message` line that are the same for every message of one publisher to one topic.
 ///
-/// Writing a message is then four copies and no formatting. That what it writes is what
-/// [`ServerEvent::Message`](super::ServerEvent::Message) would write is held by a test.
+/// Writing a message takes a few copies and no formatting. A test checks that it writes what
+/// [`ServerEvent::Message`](super::ServerEvent::Message) would.
 #[derive(Debug)]
 pub struct MessageTemplate {
     before_payload: Vec<u8>,
@@ -131,7 +131,7 @@ pub struct MessageTemplate {
 }
 
 impl MessageTemplate {
-    /// Prepares the lines of `publisher`, known to others as `sender`, to `topic`.
+    /// For messages of the client `publisher`, whose identity is `sender`, to `topic`.
     #[must_use]
     pub fn new(publisher: ClientId, sender: &str, topic: &str) -> Self {
         let topic = serde_json::Value::from(topic);
@@ -156,7 +156,7 @@ impl MessageTemplate {
         line.extend_from_slice(b"\"}\n");
     }
 
-    /// Bytes of a line with a payload of `payload_bytes`.
+    /// The length of a line with a payload of `payload_bytes`.
     #[must_use]
     pub const fn line_len(&self, payload_bytes: usize) -> usize {
         const TIMESTAMP_BYTES: usize = "2026-01-31T12:00:00.000000Z".len();

@@ -27,7 +27,7 @@ use crate::{
     identity::{Identity, identity_of},
     policy::Policy,
     protocol::{
-        CloseReason, Code, Fault, LineSplitter, ServerEvent, Timestamp,
+        CloseReason, Code, CodedError, LineSplitter, ServerEvent, Timestamp,
         server_event::{Refused, encode},
     },
     tls::{refusal_code, tls_refusal},
@@ -118,12 +118,18 @@ async fn meet(
     close_gracefully(link, &end, context).await;
 }
 
-fn identity_in(tls: &TlsStream<TcpStream>, context: &ServerContext) -> Result<Identity, Fault> {
+fn identity_in(
+    tls: &TlsStream<TcpStream>,
+    context: &ServerContext,
+) -> Result<Identity, CodedError> {
     let Some(certificate) = peer_certificates(tls).first() else {
-        return Err(Fault::new(Code::IdentityMissing, "there is no certificate"));
+        return Err(CodedError::new(
+            Code::IdentityMissing,
+            "there is no certificate",
+        ));
     };
     identity_of(certificate, context.settings.identity_source)
-        .map_err(|error| Fault::new(Code::IdentityMissing, error.to_string()))
+        .map_err(|error| CodedError::new(Code::IdentityMissing, error.to_string()))
 }
 
 /// Tells a known peer why it is not let in.
@@ -137,7 +143,7 @@ async fn refuse(
     context
         .audit
         .connection_refused(address, identity, &refusal);
-    let fault = Fault::from(refusal);
+    let fault = CodedError::from(refusal);
     let refused = ServerEvent::ConnectionRefused(Refused::new(fault.code, fault.reason));
     let mut wire = Wire::new(tls);
     wire.queue().push_back(encode(

@@ -21,12 +21,11 @@ use crate::{
     identity::Identity,
     policy::Policy,
     protocol::{
-        ClientEvent, ClientId, CloseReason, Code, EventName, Fault, LineTooLong, PROTOCOL_VERSION,
-        ServerEvent, ServerId, Timestamp,
-        client_event::{Bare, Rejected, RequestAuthentication, Token, decode},
+        ClientEvent, ClientId, CloseReason, Code, CodedError, EventName, LineTooLong, OnlyRef,
+        PROTOCOL_VERSION, ServerEvent, ServerId, Timestamp,
+        client_event::{LineError, Phase, RequestAuthentication, Token, decode},
         server_event::{
-            AuthenticationAccepted, ConnectionAccepted, Empty, ErrorContent, Help, Reference,
-            Refused, ServerName, encode,
+            AuthenticationAccepted, ConnectionAccepted, Empty, Help, Refused, ServerName, encode,
         },
     },
 };
@@ -97,7 +96,7 @@ pub(super) enum ConnectionEnd {
     },
     /// It is not authenticated, and so has never begun for the others.
     NotAuthenticated {
-        fault: Fault,
+        fault: CodedError,
         /// The `ref` of the `request_authentication`.
         reference: Option<String>,
     },
@@ -286,7 +285,7 @@ impl Conversation {
         }
         let event = match decode(line, self.client_id, |name| self.check_state(name)) {
             Ok(event) => event,
-            Err(rejected) => return self.reject(rejected),
+            Err(error) => return self.reject(error),
         };
         let (name, reference) = (event.name(), event.reference().cloned());
         if name == EventName::Publish && self.has_rate {
@@ -298,8 +297,8 @@ impl Conversation {
                 if let RequestError::Denied(denial) = &refusal {
                     self.audit.denied(self.who(), denial);
                 }
-                self.reject(Rejected {
-                    fault: refusal.into(),
+                self.reject(LineError {
+                    cause: refusal.into(),
                     event: Some(name.as_str().into()),
                     reference,
                 })
@@ -353,20 +352,17 @@ impl Conversation {
     }
 
     /// What the client's state allows. Decided before the content is looked at.
-    fn check_state(&self, name: EventName) -> Result<(), Fault> {
-        use EventName::{Disconnecting, Ping, RequestAuthentication};
-        match (&self.stage, name) {
-            (Stage::Authenticated(_), RequestAuthentication) => Err(Fault::new(
+    fn check_state(&self, name: EventName) -> Result<(), CodedError> {
+        match (name.phase(), self.is_authenticated()) {
+            (Phase::BeforeAuthentication, true) => Err(CodedError::new(
                 Code::AlreadyAuthenticated,
                 "this client is authenticated already",
             )),
-            (Stage::Authenticated(_), _) | (_, RequestAuthentication | Ping | Disconnecting) => {
-                Ok(())
-            }
-            _ => Err(Fault::new(
+            (Phase::AfterAuthentication, false) => Err(CodedError::new(
                 Code::NotAuthenticated,
                 r#"first send {"event":"request_authentication","id":"__"}"#,
             )),
+            _ => Ok(()),
         }
     }
 
@@ -394,9 +390,9 @@ impl Conversation {
                 self.answer(&ServerEvent::Help(Help::new(bare.reference)));
             }
             // It answers a ping itself, and is answered in turn only where the client asks for it.
-            (ClientEvent::Pong(Bare { reference: None }), _) => {}
-            (ClientEvent::Ping(Bare { reference }) | ClientEvent::Pong(Bare { reference }), _) => {
-                self.answer(&ServerEvent::Pong(Reference { reference }));
+            (ClientEvent::Pong(OnlyRef { reference: None }), _) => {}
+            (ClientEvent::Ping(content) | ClientEvent::Pong(content), _) => {
+                self.answer(&ServerEvent::Pong(content));
             }
             (ClientEvent::Disconnecting(bare), _) => {
                 return Ok(ControlFlow::Break(ConnectionEnd::Closing {
@@ -459,38 +455,21 @@ impl Conversation {
         let reason = "the stream ended before the line did: it needs a line feed at its end";
         self.begin_lines();
         // Whether it was an error too many changes nothing any more.
-        let _ = self.reject(Rejected {
-            fault: Fault::new(Code::MalformedEvent, reason),
-            event: None,
-            reference: None,
-        });
+        let _ = self.reject(CodedError::new(Code::MalformedEvent, reason).into());
     }
 
     fn reject_long_line(&mut self) -> ControlFlow<ConnectionEnd> {
-        self.reject(Rejected {
-            fault: Fault::new(
-                Code::LineTooLong,
-                format!("a line may have {} bytes", self.line_bytes_max()),
-            ),
-            event: None,
-            reference: None,
-        })
+        let reason = format!("a line may have {} bytes", self.line_bytes_max());
+        self.reject(CodedError::new(Code::LineTooLong, reason).into())
     }
 
-    fn reject(&mut self, rejected: Rejected<'_>) -> ControlFlow<ConnectionEnd> {
-        let Rejected {
-            fault,
-            event,
-            reference,
-        } = rejected;
-        let code = fault.code;
+    fn reject(&mut self, error: LineError<'_>) -> ControlFlow<ConnectionEnd> {
+        let code = error.cause.code;
         debug!(
             client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
-            %code, reason = &*fault.reason, "refused a line"
+            %code, reason = &*error.cause.reason, "refused a line"
         );
-        self.answer(&ServerEvent::Error(ErrorContent::new(
-            fault, event, reference,
-        )));
+        self.answer(&ServerEvent::Error(error.into()));
         // A certificate without its token is not to use up what is the identity's. Before
         // authentication the answers of each connection are bounded, and so are its errors.
         if self.is_authenticated() && self.rate_limiter.lock().count_error(Instant::now()) {
@@ -521,8 +500,8 @@ impl Conversation {
     }
 }
 
-fn lost_client() -> Fault {
-    Fault::new(Code::InternalError, "the server has lost this client")
+fn lost_client() -> CodedError {
+    CodedError::new(Code::InternalError, "the server has lost this client")
 }
 
 /// The last line that a client is told, where the way its connection ends lets it be told any.

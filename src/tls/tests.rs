@@ -26,11 +26,12 @@ use tempfile::TempDir;
 
 use super::*;
 use super::{
-    config::provider,
+    client::TrustInServers,
+    credentials::provider,
     crl::RevocationLists,
     reading::{read_certificates, read_key},
     roots::Authorities,
-    trust::{TrustInServers, roots_of},
+    trust::roots_of,
 };
 use crate::{
     files::TrackedFiles,

@@ -669,6 +669,27 @@ fn too_many_subscriptions_of_one_identity_and_in_all() {
     take(&mut second, "c");
 }
 
+/// With the defaults: at most 65 filters of a client match a message, which comes once.
+#[test]
+fn too_many_subscriptions_that_match_one_topic() {
+    let broker = Broker::start();
+    let mut client = broker.client("eager");
+    let filter = |wildcards: u32| {
+        let level = |index: u32| ["a", "+"][(wildcards >> index & 1) as usize];
+        (0..7).map(level).collect::<Vec<_>>().join("/")
+    };
+    for wildcards in 0..=64 {
+        client.send(&subscribe(&filter(wildcards)));
+        client.expect("subscribed");
+    }
+    client.send(&subscribe(&filter(65)));
+    let answer = client.next();
+    check_error(&answer, "too_many_subscriptions", Some("subscribe"), None);
+    assert!(answer.text_of("reason").contains("64 shapes"));
+    client.send(&publish(&filter(0), "1"));
+    assert_eq!(list_of(&client.fence()), ["message"]);
+}
+
 #[test]
 fn keepalive_timeout_after_two_unanswered_pings() {
     let broker = Broker::with(&["--ping-interval", "300ms"]);

@@ -13,7 +13,7 @@ use crate::{
     },
     identity::Identity,
     network::Network,
-    protocol::{ClientId, CloseReason, Code, Fault, Frame},
+    protocol::{ClientId, CloseReason, Code, CodedError, Frame},
 };
 
 impl State {
@@ -48,16 +48,16 @@ impl State {
         })
     }
 
-    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), Fault> {
+    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), CodedError> {
         let limits = &self.limits;
         let held = |count: Option<&usize>| count.copied().unwrap_or(0);
         if self.draining {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::ServerDraining,
                 "the server is shutting down",
             ))
         } else if is_reached(limits.connections, self.clients.len()) {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::ServerFull,
                 format!("the server holds its {} connections", limits.connections),
             ))
@@ -65,7 +65,7 @@ impl State {
             limits.connections_per_identity,
             held(self.by_identity.get(identity)),
         ) {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::TooManyConnections,
                 format!(
                     "this identity holds its {} connections",
@@ -76,7 +76,7 @@ impl State {
             limits.connections_per_address,
             held(self.by_network.get(&network)),
         ) {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::TooManyConnectionsFromAddress,
                 format!(
                     "this address holds its {} connections",

@@ -12,7 +12,7 @@ use crate::{
     access::Permissions,
     broker::{ClientHandle, RequestError, routes::RoutingTable},
     identity::Identity,
-    protocol::{ClientId, Code, Fault},
+    protocol::{ClientId, Code, CodedError},
     topic::{FilterShape, TopicFilter},
 };
 
@@ -40,8 +40,8 @@ impl Subscriptions {
         filter: &TopicFilter,
         identity: &Identity,
         limits: &Limits,
-    ) -> Result<(), Fault> {
-        let full = |reason: String| Err(Fault::new(Code::TooManySubscriptions, reason));
+    ) -> Result<(), CodedError> {
+        let full = |reason: String| Err(CodedError::new(Code::TooManySubscriptions, reason));
         if is_reached(limits.subscriptions_total, self.total) {
             let limit = limits.subscriptions_total;
             return full(format!("the server holds its {limit} subscriptions"));
@@ -128,7 +128,7 @@ impl State {
         }
         let limit = limits.subscriptions_per_client;
         if is_reached(limit, client.subscriptions.len()) {
-            return Err(RequestError::Fault(Fault::new(
+            return Err(RequestError::Fault(CodedError::new(
                 Code::TooManySubscriptions,
                 format!("this client holds its {limit} subscriptions"),
             )));
@@ -154,7 +154,7 @@ impl State {
     ) -> Result<(), RequestError> {
         let client = session(&mut self.clients, client_id)?;
         if !client.subscriptions.remove(filter) {
-            return Err(RequestError::Fault(Fault::new(
+            return Err(RequestError::Fault(CodedError::new(
                 Code::NotSubscribed,
                 "this client has no subscription with exactly this filter",
             )));
@@ -178,7 +178,7 @@ struct Session<'a> {
 fn session(
     clients: &mut HashMap<ClientId, Client>,
     client_id: ClientId,
-) -> Result<Session<'_>, Fault> {
+) -> Result<Session<'_>, CodedError> {
     clients
         .get_mut(&client_id)
         .and_then(|client| {
@@ -189,5 +189,5 @@ fn session(
                 subscriptions: &mut client.authenticated.as_mut()?.subscriptions,
             })
         })
-        .ok_or_else(|| Fault::new(Code::InternalError, "the server has lost this client"))
+        .ok_or_else(|| CodedError::new(Code::InternalError, "the server has lost this client"))
 }

@@ -23,8 +23,8 @@ use crate::{
         test_support::{self, address, outbox},
     },
     protocol::{
-        CloseReason, Frame, ServerEvent, ServerId,
-        server_event::{ClientEntry, Reference, ServerLine, encode},
+        CloseReason, Frame, OnlyRef, ServerEvent, ServerId,
+        server_event::{ClientEntry, ServerLine, encode},
     },
 };
 
@@ -57,7 +57,7 @@ fn filter(text: &str) -> TopicFilter {
 
 /// An answer that the registry is given to pass on: any line that can be told from others.
 fn answer(text: &str) -> Frame {
-    let pong = ServerEvent::Pong(Reference {
+    let pong = ServerEvent::Pong(OnlyRef {
         reference: Some(text.into()),
     });
     encode(&pong, &ServerId::fresh(), at(0))

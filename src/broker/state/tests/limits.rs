@@ -8,7 +8,7 @@ use crate::{
         Limits,
         test_support::{NO_LIMITS, outbox},
     },
-    protocol::{Code, Fault},
+    protocol::{Code, CodedError},
 };
 
 #[test]
@@ -64,7 +64,7 @@ fn an_identity_and_all_hold_as_many_subscriptions_as_they_may() {
     let mut refused = |client: &Admitted, text| {
         let refusal = world.subscribe(client.client_id, text).err()?;
         assert_eq!(refusal.code(), Code::TooManySubscriptions);
-        Some(Fault::from(refusal).reason.into_owned())
+        Some(CodedError::from(refusal).reason.into_owned())
     };
     assert_eq!(refused(&first, "a"), None);
     assert_eq!(refused(&second, "a"), None);
