@@ -114,7 +114,8 @@ impl Outbox {
         inner.wake_after();
     }
 
-    /// Takes all that is queued, in order, appending it to `frames`.
+    /// Takes what is queued, in order, appending it to `frames`: all of it, or up to the first answer
+    /// that is yet to be encoded.
     ///
     /// The bytes taken count as queued until [`written`](Self::written) says otherwise.
     ///
@@ -132,7 +133,7 @@ impl Outbox {
             return Poll::Ready(Err(Interrupt::Recheck));
         }
         if !inner.queue.is_empty() {
-            let mut entries = inner.queue.take();
+            let mut entries = inner.queue.take_next();
             drop(inner);
             // No push waits while deferred answers are encoded.
             let (estimated, actual) = hand_over(&mut entries, frames);
@@ -143,7 +144,7 @@ impl Outbox {
             return Poll::Ready(Err(Interrupt::Closed(reason)));
         }
         // An idle client holds no memory for entries.
-        drop(inner.queue.take());
+        drop(inner.queue.take_all());
         inner.wait(cx, true);
         Poll::Pending
     }
@@ -220,7 +221,7 @@ impl Inner {
             self.closed = Some(reason);
         }
         if reason.forfeits_queued() {
-            discard(self.queue.take());
+            discard(self.queue.take_all());
         }
     }
 }

@@ -9,7 +9,7 @@ mod reevaluation;
 mod subscriptions;
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
     hash::Hash,
     net::SocketAddr,
     sync::Arc,
@@ -61,6 +61,8 @@ pub(super) struct State {
     draining: bool,
     clients: HashMap<ClientId, Client>,
     by_identity: HashMap<Identity, usize>,
+    /// Those of `clients` that are not authenticated, of each identity the oldest first.
+    unauthenticated: BTreeSet<(Identity, ClientId)>,
     by_network: HashMap<Network, usize>,
     roster: Roster,
     /// The clients of the roster that want to be told of the others.
@@ -127,6 +129,7 @@ impl State {
             draining: false,
             clients: HashMap::new(),
             by_identity: HashMap::new(),
+            unauthenticated: BTreeSet::new(),
             by_network: HashMap::new(),
             roster: Roster::new(),
             audience: HashMap::new(),
@@ -148,15 +151,19 @@ impl State {
         if batch.routes_changed {
             effects.routes = Some(self.subscriptions.next_generation());
         }
-        for (client_id, outbox) in &self.audience {
-            effects.outgoing.push_presence(*client_id, outbox);
+        if !effects.outgoing.presence.is_empty() {
+            for (client_id, outbox) in &self.audience {
+                effects.outgoing.push_presence(*client_id, outbox);
+            }
         }
         effects
     }
 
     fn apply_one(&mut self, command: Command, now: Timestamp, batch: &mut Batch) {
         let reply = match command {
-            Command::Admit { candidate, reply } => Reply::Admit(reply, self.admit(candidate)),
+            Command::Admit { candidate, reply } => {
+                Reply::Admit(reply, self.admit(candidate, batch))
+            }
             Command::Authenticate {
                 client_id,
                 presence,
@@ -170,7 +177,10 @@ impl State {
                     since: now,
                     wants_presence: presence,
                 };
-                self.authenticate(client_id, authenticated, welcome, batch);
+                if !self.authenticate(client_id, authenticated, welcome, batch) {
+                    // It has given way meanwhile: without an answer, it is no session.
+                    return;
+                }
                 Reply::Done(reply)
             }
             Command::Subscribe {

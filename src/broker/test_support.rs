@@ -46,9 +46,12 @@ pub(crate) fn take(outbox: &Outbox) -> (bool, Vec<Frame>) {
     let mut frames = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     let mut take = || outbox.poll_take(&mut cx, &mut frames);
-    let recheck = take() == Poll::Ready(Err(Interrupt::Recheck));
-    if recheck {
-        let _: Poll<_> = take();
+    let mut recheck = false;
+    loop {
+        match take() {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(Interrupt::Recheck)) => recheck = true,
+            Poll::Ready(Err(Interrupt::Closed(_))) | Poll::Pending => break (recheck, frames),
+        }
     }
-    (recheck, frames)
 }

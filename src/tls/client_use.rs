@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, iter, sync::Arc};
 
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
@@ -6,6 +6,7 @@ use rustls::{
     pki_types::{CertificateDer, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
+use webpki::EndEntityCert;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{handshake_text::KEY_KINDS, trust::Trust};
@@ -14,8 +15,13 @@ use super::{handshake_text::KEY_KINDS, trust::Trust};
 /// how they fit together is work.
 const CHAIN_MAX: usize = 8;
 
+/// Pairs of them in which the one can have issued the other, by its name: as many as a long chain
+/// has, and some more for CAs that come by two certificates. WebPKI tries every order that names
+/// allow: eight CAs of one name have tens of thousands, each for a stranger to ask for.
+const LINKS_MAX: usize = CHAIN_MAX + 4;
+
 /// Demands of a client's certificate, beside all that the verifier inside demands, that it says it
-/// is for client use, and that its chain is no longer than any is.
+/// is for client use, and that its chain is no longer than any is and fits together in few ways.
 ///
 /// WebPKI takes a certificate that states no use at all for any use. A CA that also makes
 /// certificates for other ends would thereby let their holders in.
@@ -34,6 +40,10 @@ pub(super) enum UnsuitableCertificate {
         "the client sent a chain of {0} certificates: beside its own at most {CHAIN_MAX} are looked at"
     )]
     ChainTooLong(usize),
+    #[error(
+        "the certificates that the client sent fit together in more ways than are tried: it must send its own chain alone"
+    )]
+    TooManyLinks,
     /// A CA that the client brought, counted from 1 for the client's own certificate.
     #[error(
         "certificate {0} of the client's chain is of a CA for other uses (its extended key usage has no clientAuth): have that CA's certificate issued anew, with clientAuth or without any extended key usage"
@@ -69,6 +79,9 @@ impl ClientCertVerifier for RequireClientAuth {
             return Err(refused(UnsuitableCertificate::ChainTooLong(
                 intermediates.len() + 1,
             )));
+        }
+        if links(end_entity, intermediates) > LINKS_MAX {
+            return Err(refused(UnsuitableCertificate::TooManyLinks));
         }
         let verified = self.0.verify(now, |verifier| {
             verifier.verify_client_cert(end_entity, intermediates, now)
@@ -177,6 +190,22 @@ fn issuer_for_other_signatures(
     issuers
         .iter()
         .position(|ca| ca.as_ref().is_some_and(is_unfit))
+}
+
+/// In how many pairs of these one can, by its name, have issued the other.
+fn links(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> usize {
+    let chain: Vec<_> = iter::once(end_entity)
+        .chain(intermediates)
+        .filter_map(|der| EndEntityCert::try_from(der).ok())
+        .collect();
+    let pairs = chain
+        .iter()
+        .flat_map(|issued| chain.iter().map(move |issuer| (issued, issuer)));
+    pairs
+        .filter(|(issued, issuer)| {
+            issued.issuer() == issuer.subject() && issued.der() != issuer.der()
+        })
+        .count()
 }
 
 fn states_client_use(certificate: &CertificateDer<'_>) -> bool {

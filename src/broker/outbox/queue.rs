@@ -137,8 +137,21 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes all entries. Their bytes count until they are [`written`](Self::written).
-    pub(super) fn take(&mut self) -> Vec<Queued> {
+    /// Takes the next entries for the client's task: all, or up to the first deferred answer. Encoding
+    /// a long one is work, so there is only one of them before others have their turn.
+    ///
+    /// Their bytes count until they are [`written`](Self::written).
+    pub(super) fn take_next(&mut self) -> Vec<Queued> {
+        let is_deferred = |entry: &Queued| matches!(entry, Queued::Deferred(_));
+        let rest = match self.entries.iter().position(is_deferred) {
+            Some(first) => self.entries.split_off(first + 1),
+            None => Vec::new(),
+        };
+        mem::replace(&mut self.entries, rest)
+    }
+
+    /// Takes all entries, with the memory for more.
+    pub(super) fn take_all(&mut self) -> Vec<Queued> {
         mem::take(&mut self.entries)
     }
 

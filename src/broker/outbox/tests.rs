@@ -136,12 +136,26 @@ async fn a_deferred_answer_keeps_its_place_and_is_counted_as_what_it_came_to() {
     let mut frames = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     assert!(outbox.poll_take(&mut cx, &mut frames).is_ready());
+    assert!(outbox.poll_take(&mut cx, &mut frames).is_ready());
     assert_eq!(
         frames.iter().map(Frame::len).collect::<Vec<_>>(),
         [10, 60, 20]
     );
     assert!(outbox.push(message(10)), "90 bytes, and ten fit");
     assert!(!outbox.push(message(1)), "the hard limit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deferred_answers_are_encoded_one_at_a_time() {
+    let outbox = Outbox::new(LIMITS);
+    for bytes in [10, 20] {
+        assert!(outbox.push_deferred(bytes, move || frame(bytes)));
+    }
+    assert!(outbox.push(message(5)));
+    assert_eq!(take(&outbox), Poll::Ready(Ok(10)));
+    assert_eq!(take(&outbox), Poll::Ready(Ok(20)));
+    assert_eq!(take(&outbox), Poll::Ready(Ok(5)));
+    assert_eq!(take(&outbox), Poll::Pending);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,11 @@ use crate::{
 };
 
 impl State {
-    pub(super) fn admit(&mut self, candidate: Candidate) -> Result<Admitted, RequestError> {
+    pub(super) fn admit(
+        &mut self,
+        candidate: Candidate,
+        batch: &mut Batch,
+    ) -> Result<Admitted, RequestError> {
         let Candidate {
             identity,
             address,
@@ -27,10 +31,13 @@ impl State {
         let client_id = (self.new_client_id)();
         let permissions = self.access.permissions(&identity, client_id)?;
         let network = Network::from(address.ip());
-        self.may_admit(&identity, network)?;
+        if let Some(oldest) = self.may_admit(&identity, network)? {
+            self.depart(oldest, CloseReason::AuthenticationTimeout, batch);
+        }
         let handle = Arc::new(ClientHandle::new(outbox, Arc::clone(&permissions)));
         *self.by_identity.entry(identity.clone()).or_default() += 1;
         *self.by_network.entry(network).or_default() += 1;
+        self.unauthenticated.insert((identity.clone(), client_id));
         self.clients.insert(
             client_id,
             Client {
@@ -48,9 +55,22 @@ impl State {
         })
     }
 
-    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), CodedError> {
+    /// Whether there is a place for one more; with it comes the client that has to give way.
+    fn may_admit(
+        &self,
+        identity: &Identity,
+        network: Network,
+    ) -> Result<Option<ClientId>, CodedError> {
         let limits = &self.limits;
         let held = |count: Option<&usize>| count.copied().unwrap_or(0);
+        let identity_is_full = is_reached(
+            limits.connections_per_identity,
+            held(self.by_identity.get(identity)),
+        );
+        // A client with the certificate and not the token would keep its owner out otherwise.
+        let gives_way = self
+            .oldest_unauthenticated(identity)
+            .filter(|_| identity_is_full);
         if self.draining {
             Err(CodedError::new(
                 Code::ServerDraining,
@@ -61,10 +81,7 @@ impl State {
                 Code::ServerFull,
                 format!("the server holds its {} connections", limits.connections),
             ))
-        } else if is_reached(
-            limits.connections_per_identity,
-            held(self.by_identity.get(identity)),
-        ) {
+        } else if identity_is_full && gives_way.is_none() {
             Err(CodedError::new(
                 Code::TooManyConnections,
                 format!(
@@ -84,23 +101,32 @@ impl State {
                 ),
             ))
         } else {
-            Ok(())
+            Ok(gives_way)
         }
     }
 
+    fn oldest_unauthenticated(&self, identity: &Identity) -> Option<ClientId> {
+        let from = (identity.clone(), ClientId::FIRST);
+        let (of, oldest) = self.unauthenticated.range(from..).next()?;
+        (of == identity).then_some(*oldest)
+    }
+
+    /// Whether the client is still there.
     pub(super) fn authenticate(
         &mut self,
         client_id: ClientId,
         authenticated: Authenticated,
         welcome: Frame,
         batch: &mut Batch,
-    ) {
+    ) -> bool {
         let Some(client) = self.clients.get_mut(&client_id) else {
-            return;
+            return false;
         };
+        let key = (client.identity.clone(), client_id);
+        self.unauthenticated.remove(&key);
         if let Some(scope) = &authenticated.scope {
-            let narrowed_to = Arc::clone(&client.permissions).narrowed_to(scope);
-            client.permit(narrowed_to, batch);
+            let narrowed = Arc::clone(&client.permissions).narrowed_to(scope);
+            client.permit(narrowed, batch);
         }
         client.authenticated = Some(authenticated);
         let is_shown = client.permissions.presence();
@@ -108,6 +134,7 @@ impl State {
         if is_shown {
             self.appear(client_id, batch);
         }
+        true
     }
 
     pub(super) fn depart(&mut self, client_id: ClientId, reason: CloseReason, batch: &mut Batch) {
@@ -121,6 +148,7 @@ impl State {
         let closed = OutgoingItem::Close(reason);
         batch.effects.outgoing.push(client.outbox(), closed);
         let Some(authenticated) = client.authenticated else {
+            self.unauthenticated.remove(&(client.identity, client_id));
             return;
         };
         for filter in &authenticated.subscriptions {

@@ -1,11 +1,13 @@
 //! Every limit has its code, and room comes back with what departs.
 
-use tokio::sync::oneshot;
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::*;
 use crate::{
     broker::{
-        Limits,
+        Interrupt, Limits,
         test_support::{NO_LIMITS, outbox},
     },
     protocol::{Code, CodedError},
@@ -41,8 +43,7 @@ fn every_limit_has_its_code_and_frees_what_departs() {
     ];
     for (limits, code, (who, from)) in cases {
         let mut world = World::new(limits);
-        let first = world.admit(1, 1).unwrap();
-        let _second = world.admit(1, 1).unwrap();
+        let (first, _second) = (world.session(1), world.session(1));
         assert_eq!(world.admit(who, from).unwrap_err().code(), code);
         let client_id = first.client_id;
         drop(first);
@@ -51,6 +52,41 @@ fn every_limit_has_its_code_and_frees_what_departs() {
         world.apply_and_reply(vec![Command::Depart { client_id, reason }]);
         world.admit(who, from).unwrap();
     }
+}
+
+/// A client that has a certificate and not its token does not keep the owner out.
+#[test]
+fn the_oldest_that_is_not_authenticated_gives_way_to_its_identity_s_next() {
+    let mut world = World::new(Limits {
+        connections_per_identity: 3,
+        ..NO_LIMITS
+    });
+    let _session = world.session(1);
+    let (oldest, other) = (world.admit(1, 1).unwrap(), world.admit(1, 1).unwrap());
+    let _of_another = world.admit(2, 1).unwrap();
+    let closed = |admitted: &Admitted| {
+        let mut cx = Context::from_waker(Waker::noop());
+        admitted.handle.outbox().poll_interrupt(&mut cx)
+    };
+    let _next = world.session(1);
+    let reason = CloseReason::AuthenticationTimeout;
+    assert_eq!(closed(&oldest), Poll::Ready(Interrupt::Closed(reason)));
+    assert_eq!(closed(&other), Poll::Pending);
+    // It is too late for the one that has given way.
+    let (reply, mut answer) = oneshot::channel();
+    world.apply_and_reply(vec![Command::Authenticate {
+        client_id: oldest.client_id,
+        presence: true,
+        scope: None,
+        welcome: self::answer(WELCOME),
+        reply,
+    }]);
+    assert_eq!(answer.try_recv(), Err(TryRecvError::Closed));
+    let _last = world.session(1);
+    assert_eq!(closed(&other), Poll::Ready(Interrupt::Closed(reason)));
+    // Those that are authenticated stay.
+    let code = world.admit(1, 1).unwrap_err().code();
+    assert_eq!(code, Code::TooManyConnections);
 }
 
 #[test]

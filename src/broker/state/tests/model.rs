@@ -1,6 +1,7 @@
 //! A model of the state that is too simple to be wrong: what each step brings about.
 
 mod checks;
+mod reevaluation;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,6 +136,7 @@ impl Model {
         assert!(state.clients.is_empty());
         assert!(state.by_identity.is_empty());
         assert!(state.by_network.is_empty());
+        assert!(state.unauthenticated.is_empty());
         assert!(state.roster.is_empty());
         assert!(state.audience.is_empty());
         for topic in TOPICS {
@@ -217,16 +219,22 @@ impl Model {
         self.commands.push(Command::Admit { candidate, reply });
         let reached = |limit: usize, held: usize| limit > 0 && held >= limit;
         let count = |of: &dyn Fn(&Member) -> bool| self.members.values().filter(|m| of(m)).count();
+        let identity_is_full = reached(
+            self.limits.connections_per_identity,
+            count(&|m| m.identity == who),
+        );
+        let gives_way = self
+            .members
+            .iter()
+            .find(|(_, m)| identity_is_full && m.identity == who && m.session.is_none())
+            .map(|(client_id, _)| *client_id);
         let refusal = if !self.rules.admit(&who) {
             Some(Code::IdentityDenied)
         } else if self.draining {
             Some(Code::ServerDraining)
         } else if reached(self.limits.connections, count(&|_| true)) {
             Some(Code::ServerFull)
-        } else if reached(
-            self.limits.connections_per_identity,
-            count(&|m| m.identity == who),
-        ) {
+        } else if identity_is_full && gives_way.is_none() {
             Some(Code::TooManyConnections)
         } else if reached(
             self.limits.connections_per_address,
@@ -244,6 +252,9 @@ impl Model {
             });
             return;
         }
+        if let Some(oldest) = gives_way {
+            self.push_out(oldest);
+        }
         let client_id = ClientId::from_number(self.last_id);
         let member = Member {
             identity: who,
@@ -259,6 +270,19 @@ impl Model {
             Some(answer) => Expected::Admitted(answer, client_id),
             None => Expected::AdmittedAndLeft(client_id),
         });
+    }
+
+    /// Its place is another's at once, whenever it departs.
+    fn push_out(&mut self, client_id: ClientId) {
+        let reason = CloseReason::AuthenticationTimeout;
+        let mut member = self.members.remove(&client_id).unwrap();
+        member.close(reason);
+        if let Some(guard) = member.guard.take() {
+            guard.report(reason);
+            assert_eq!(self.world.reported(), [(client_id, reason)]);
+            self.commands.push(Command::Depart { client_id, reason });
+        }
+        self.gone.push(member);
     }
 
     fn authenticate(&mut self, client_id: ClientId, presence: bool) {
@@ -390,60 +414,6 @@ impl Model {
         let alone = alone.map(|session| vec![(client_id, member.identity.clone(), session.since)]);
         member.tell(Heard::Clients(alone.unwrap_or(everyone)));
         self.expected.push(Expected::Done(received));
-    }
-
-    /// Those who are here are held to other rules.
-    fn reevaluate(&mut self, rules: Rules) {
-        let (reply, answer) = oneshot::channel();
-        let access = rules.parse();
-        self.commands.push(Command::Reevaluate { access, reply });
-        self.rules = rules;
-        self.routes_change = true;
-        // They say who subscribes; who may have it is for the rules in force to say.
-        self.kept.clear();
-        let mut lost = Vec::new();
-        let ids: Vec<ClientId> = self.members.keys().copied().collect();
-        for client_id in &ids {
-            self.reevaluate_one(*client_id, &mut lost);
-        }
-        for member in self.members.values_mut() {
-            member.recheck();
-        }
-        self.expected
-            .push(Expected::Reevaluated(answer, ids.len(), lost));
-    }
-
-    fn reevaluate_one(&mut self, client_id: ClientId, lost: &mut Vec<Lost>) {
-        let rules = self.rules;
-        let member = self.members.get_mut(&client_id).unwrap();
-        let who = member.identity.clone();
-        if !rules.admit(&who) {
-            lost.push((client_id, None));
-            member.close(CloseReason::PermissionWithdrawn);
-            return;
-        }
-        let Some(session) = &mut member.session else {
-            return;
-        };
-        let is_lost = |text: &&str| !rules.allow(&who, text);
-        let ended: Vec<_> = session
-            .filters
-            .extract_if(.., |text| is_lost(&&**text))
-            .collect();
-        let was_shown = std::mem::replace(&mut session.shown, rules.show(&who));
-        let is_shown = session.shown;
-        for text in ended {
-            lost.push((client_id, Some(filter(text))));
-            member.tell(Heard::SubscriptionClosed(text.to_owned()));
-        }
-        match (was_shown, is_shown) {
-            (false, true) => self.announce(client_id, &Heard::Came(client_id, who)),
-            (true, false) => {
-                let word = "permission_withdrawn".to_owned();
-                self.announce(client_id, &Heard::Went(client_id, who, word));
-            }
-            _ => {}
-        }
     }
 
     fn roster(&self) -> Vec<Entry> {

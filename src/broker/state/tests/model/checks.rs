@@ -29,8 +29,10 @@ impl Model {
                     reply.send();
                     let admitted = received.try_recv().unwrap().unwrap();
                     assert_eq!(admitted.client_id, client_id);
-                    if let Some(member) = self.members.get_mut(&client_id) {
-                        member.guard = Some(admitted.guard);
+                    match self.members.get_mut(&client_id) {
+                        Some(member) => member.guard = Some(admitted.guard),
+                        // It gave way in the same batch.
+                        None => left.push((client_id, CloseReason::ConnectionLost)),
                     }
                 }
                 Expected::AdmittedAndLeft(client_id) => {
@@ -106,6 +108,9 @@ impl Model {
         }
         assert_eq!(state.by_identity, identities);
         assert_eq!(state.by_network, networks);
+        let not_in = self.members.iter().filter(|(_, m)| m.session.is_none());
+        let not_in = not_in.map(|(client_id, m)| (m.identity.clone(), *client_id));
+        assert_eq!(state.unauthenticated, not_in.collect());
         let (mut total, mut holdings) = (0, HashMap::<_, Holding>::new());
         for member in self.members.values() {
             for text in member.session.iter().flat_map(|session| &session.filters) {
@@ -125,7 +130,10 @@ impl Model {
             .collect();
         assert_eq!(roster, self.roster());
         // Each holds the place of its departure, those in the queue included, and nobody else.
-        let in_queue = self.left_behind.len();
+        let left_behind = self.left_behind.iter();
+        let in_queue = left_behind
+            .filter(|(client_id, _)| self.members.contains_key(client_id))
+            .count();
         let held = self
             .members
             .values()
