@@ -87,15 +87,13 @@ impl Outbox {
             discard([entry]);
             return false;
         }
-        let refused = inner.queue.push(entry).err();
-        if refused.is_some() || inner.queue.is_stalled() {
+        let is_queued = inner.queue.push(entry);
+        if !is_queued || inner.queue.is_stalled() {
             inner.close(CloseReason::SlowConsumer);
         }
         if inner.waits_for_entries || inner.closed.is_some() {
             inner.wake_after();
         }
-        let is_queued = refused.is_none();
-        discard(refused);
         is_queued
     }
 

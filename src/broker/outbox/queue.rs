@@ -119,22 +119,19 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    /// Appends `entry`, unless it exceeds the hard limit.
-    ///
-    /// # Errors
-    ///
-    /// The entry, when there is no room for it.
-    pub(super) fn push(&mut self, entry: Queued) -> Result<(), Queued> {
+    /// Appends `entry`, or discards it where it exceeds the hard limit. Whether it was appended.
+    pub(super) fn push(&mut self, entry: Queued) -> bool {
         let bytes = self.bytes + entry.len();
         if bytes > self.limits.soft_bytes {
             self.over_soft_since.get_or_insert_with(Instant::now);
         }
         if self.bytes > 0 && bytes > self.limits.hard_bytes {
-            return Err(entry);
+            discard([entry]);
+            return false;
         }
         self.bytes = bytes;
         self.entries.push(entry);
-        Ok(())
+        true
     }
 
     /// Takes the next entries for the client's task: all, or up to the first deferred answer. Encoding
