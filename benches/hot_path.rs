@@ -20,7 +20,9 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use serde_json::value::RawValue;
 use tidings::{
     access::{AccessRules, Permissions},
-    broker::{ClientHandle, Limits, Outbox, OutboxLimits, Registry, RoutingTable, Session},
+    broker::{
+        ClientHandle, Limits, Outbox, OutboxEntry, OutboxLimits, Registry, RoutingTable, Session,
+    },
     identity::Identity,
     protocol::{
         ClientEvent, ClientId, Frame, LineBuffer, MessageTemplate, ServerId, Timestamp,
@@ -157,7 +159,7 @@ fn message(c: &mut Criterion) {
     c.bench_function("outbox_push_take", |b| {
         let mut cx = Context::from_waker(Waker::noop());
         b.iter(|| {
-            assert!(outbox.push(frame.clone()));
+            assert!(outbox.push(OutboxEntry::Message(frame.clone())));
             assert!(outbox.poll_take(&mut cx, &mut taken).is_ready());
             outbox.written(frame.len());
             taken.clear();
@@ -170,7 +172,7 @@ fn tables(c: &mut Criterion) {
         for size in SIZES {
             let table = kind.table(size);
             let topic = Kind::topic(size / 2);
-            assert_eq!(table.route(&topic).len(), 1);
+            assert_eq!(table.route(&topic).recipients.len(), 1);
             if size != 10_000 {
                 let id = format!("route_{kind_name}/{size}");
                 c.bench_function(&id, |b| b.iter(|| table.route(black_box(&topic))));
@@ -208,7 +210,7 @@ fn access(c: &mut Criterion) {
             let peer = ClientHandle::new(outbox(), Arc::clone(&permissions));
             table.insert(&filter, ClientId::fresh(), Arc::new(peer));
         }
-        assert_eq!(table.route(&topic).len(), 100);
+        assert_eq!(table.route(&topic).recipients.len(), 100);
         c.bench_function(&format!("route_to_100_subscribers/{name}"), |b| {
             b.iter(|| table.route(black_box(&topic)));
         });
@@ -237,7 +239,7 @@ fn overlaps(c: &mut Criterion) {
                 table.insert(&overlapping(number), client_id, Arc::clone(&peer));
             }
         }
-        assert_eq!(table.route(&topic).len(), RECEIVERS);
+        assert_eq!(table.route(&topic).recipients.len(), RECEIVERS);
         c.bench_function(&format!("route_to_16_overlapping/{filters}"), |b| {
             b.iter(|| table.route(black_box(&topic)));
         });

@@ -1,9 +1,9 @@
-//! The broker itself: who is here, who gets what, and the queues in between.
+//! The broker itself: which clients are here, what each of them receives, and the queues in between.
 //!
-//! Two planes. The control plane is one [`Registry`] actor around a pure `State`: it alone
-//! assigns client ids, tracks who is authenticated, owns subscriptions and tells presence. The
-//! data plane never passes through it: a [`Session`] routes its own messages by the
-//! `RoutingTable` that the registry published last, straight into the receivers' [`Outbox`]es.
+//! Two planes. The control plane is one [`Registry`] actor around a pure `State`: it alone assigns
+//! client ids, tracks which clients are authenticated, owns subscriptions and sends presence. The
+//! data plane never passes through it: the `Publisher` of a [`Session`] routes its messages by the
+//! `RoutingTable` that the registry published last, straight into the recipients' [`Outbox`]es.
 //!
 //! Knows nothing of sockets, TLS or time-outs of connections.
 //!
@@ -11,19 +11,22 @@
 //! admitted departs exactly once, whatever ends its connection.
 
 mod client_handle;
+mod command;
 mod disconnect_guard;
 mod outbox;
 mod outgoing;
 mod presence;
-mod recent;
+mod publisher;
 mod registry;
 mod request_error;
 mod routes;
 mod session;
 mod state;
+#[cfg(test)]
+pub(crate) mod test_support;
 
 pub use disconnect_guard::DisconnectGuard;
-pub use outbox::{Interrupt, Outbox, OutboxLimits};
+pub use outbox::{Interrupt, Outbox, OutboxEntry, OutboxLimits};
 pub use registry::{Admission, Registry, RegistryGone};
 pub use request_error::RequestError;
 pub use session::Session;
@@ -32,5 +35,5 @@ pub use state::{Limits, Reevaluated, Withdrawn};
 #[doc(hidden)]
 pub use {
     client_handle::ClientHandle,
-    routes::{Recipient, RoutingTable},
+    routes::{Recipient, Route, RoutingTable},
 };

@@ -1,4 +1,6 @@
-//! A client as others reach it.
+//! A client as the rest of the broker reaches it, and the gate that messages pass on their way to it.
+//!
+//! Owns what the client may do and receive as of now.
 
 use std::sync::Arc;
 
@@ -7,10 +9,10 @@ use arc_swap::{ArcSwap, Guard};
 use super::Outbox;
 use crate::{access::Permissions, topic::Topic};
 
-/// The gate that every message passes on its way to a client, whatever brings it there: a
-/// subscription may be wider than what its client may have.
+/// The gate of one message: every message passes it on its way to a client, whatever brings it there,
+/// since a subscription may be wider than what its client is allowed to receive.
 ///
-/// Remembers its last verdict: many clients have the very same permissions.
+/// Remembers its last verdict, since many clients share the same permissions.
 #[derive(Debug)]
 pub(super) struct Gate<'t> {
     topic: &'t Topic<'t>,
@@ -18,12 +20,12 @@ pub(super) struct Gate<'t> {
 }
 
 impl<'t> Gate<'t> {
-    /// Of one message.
+    /// For a message on `topic`.
     pub(super) const fn new(topic: &'t Topic<'t>) -> Self {
         Self { topic, last: None }
     }
 
-    /// Whether this client may have it.
+    /// Whether the client may receive the message.
     pub(super) fn lets_through(&mut self, handle: &ClientHandle) -> bool {
         let permissions = handle.permissions.load();
         if let Some((last, verdict)) = &self.last
@@ -37,10 +39,11 @@ impl<'t> Gate<'t> {
     }
 }
 
-/// An admitted client as others meet it: where things for it go, and what it may do and have.
+/// An admitted client as the rest of the broker reaches it: where lines for it go, and what it may do
+/// and receive.
 ///
-/// The registry alone changes the permissions, and publishes the next generation of the routing
-/// table afterwards: whoever routes by that generation asks the new permissions.
+/// Only the registry changes the permissions. It publishes the next generation of the routing table
+/// afterwards, so a publisher that routes by that generation asks the new permissions.
 #[derive(Debug)]
 pub struct ClientHandle {
     outbox: Arc<Outbox>,
@@ -48,7 +51,7 @@ pub struct ClientHandle {
 }
 
 impl ClientHandle {
-    /// One who may do what `permissions` say.
+    /// A client with these permissions.
     #[must_use]
     pub fn new(outbox: Arc<Outbox>, permissions: Arc<Permissions>) -> Self {
         Self {
@@ -57,7 +60,7 @@ impl ClientHandle {
         }
     }
 
-    /// Where things for it go.
+    /// Where lines for it go.
     #[must_use]
     pub const fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox

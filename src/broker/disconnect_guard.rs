@@ -1,10 +1,10 @@
-//! The report of the end of a client, which nothing can prevent.
+//! The report of a client's departure, which nothing can prevent.
 
 use std::thread;
 
 use tokio::sync::mpsc::OwnedPermit;
 
-use super::state::Command;
+use super::command::Command;
 use crate::protocol::{ClientId, CloseReason};
 
 /// Reports a client's departure to the registry, exactly once, whatever ends its connection: a
@@ -23,7 +23,7 @@ impl DisconnectGuard {
     pub(super) const fn new(client_id: ClientId, permit: OwnedPermit<Command>) -> Self {
         Self {
             client_id,
-            // What it is when nobody finds the time to say better.
+            // What it is when the connection's task ends without a better one.
             reason: CloseReason::ConnectionLost,
             permit: Some(permit),
         }

@@ -1,13 +1,13 @@
-//! What one batch of the registry tells its clients: one list, in the order in which it happened.
+//! What one batch of the registry sends to its clients: one list, in the order in which it happened.
 //!
-//! Owns that order. Whatever the registry says to a client passes through here, so that no answer
-//! can come before what it speaks of, and no end of a subscription before its beginning. Coming and
-//! going is encoded once for everyone, and cut only where something else for a client comes between.
+//! Owns that order. Whatever the registry sends to a client passes through here, so that no answer
+//! can come before what it speaks of, and no end of a subscription before its beginning. Presence is
+//! encoded once for everyone, and cut only where something else for a client comes between.
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use super::{
-    Outbox,
+    Outbox, OutboxEntry,
     presence::{ClientList, PresenceEvent, PresenceLines},
 };
 use crate::{
@@ -18,76 +18,78 @@ use crate::{
     topic::TopicFilter,
 };
 
-/// One thing that one client is told.
+/// One thing for one client.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum OutgoingItem {
     /// An answer that was encoded when it was asked for.
     Answer(Frame),
-    /// So many of the presence events of the batch.
+    /// These presence events of the batch.
     Presence(Range<usize>),
-    /// Who is here.
+    /// The list of clients.
     Clients(ClientList),
     /// A subscription that ends because the rules no longer allow it.
     SubscriptionClosed(TopicFilter),
     /// Its connection ends.
     Close(CloseReason),
-    /// Its own task is to look again at what lets it be here.
+    /// Its own task is to check again what lets it be here.
     Recheck,
 }
 
-/// All that is told in one batch.
+/// All that one batch sends.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    pub(super) entries: Vec<(Arc<Outbox>, Told)>,
+    pub(super) items: Vec<(Arc<Outbox>, OutgoingItem)>,
     pub(super) presence: Vec<PresenceEvent>,
-    /// Up to where in `presence` a client has its part, or is not to hear of it. 0 for all others.
-    heard: HashMap<ClientId, usize>,
+    /// How many of `presence` a client has in `items`, or is not to be sent. 0 for all others.
+    presence_done: HashMap<ClientId, usize>,
 }
 
 impl Outgoing {
-    /// Tells one client something that is not presence.
-    pub(super) fn tell(&mut self, outbox: Arc<Outbox>, told: Told) {
-        self.entries.push((outbox, told));
+    /// Appends an item for one client.
+    pub(super) fn push(&mut self, outbox: Arc<Outbox>, item: OutgoingItem) {
+        self.items.push((outbox, item));
     }
 
-    /// Tells a client of the presence that it has not been told of yet.
-    pub(super) fn catch_up(&mut self, client_id: ClientId, outbox: &Arc<Outbox>) {
+    /// Appends the presence so far that a client does not have yet.
+    pub(super) fn push_presence(&mut self, client_id: ClientId, outbox: &Arc<Outbox>) {
         let events = self.presence.len();
-        let heard = self.heard.get(&client_id).copied().unwrap_or(0);
-        if heard < events {
-            self.heard.insert(client_id, events);
-            self.tell(Arc::clone(outbox), Told::Presence(heard..events));
+        let done = self.presence_done.get(&client_id).copied().unwrap_or(0);
+        if done < events {
+            self.presence_done.insert(client_id, events);
+            self.push(Arc::clone(outbox), OutgoingItem::Presence(done..events));
         }
     }
 
-    /// What a client hears begins here: of itself, and of what was before, it does not hear.
-    pub(super) fn begin_hearing(&mut self, client_id: ClientId) {
-        self.heard.insert(client_id, self.presence.len());
+    /// Sends a client none of the presence so far, its own coming included.
+    pub(super) fn skip_presence(&mut self, client_id: ClientId) {
+        self.presence_done.insert(client_id, self.presence.len());
     }
 
-    /// Does what was to be told, in order.
+    /// Puts everything into its outbox, in order.
     pub(super) fn deliver(self, server_id: ServerId, now: Timestamp) {
         let presence = PresenceLines::encode(&self.presence, server_id, now);
-        for (outbox, told) in self.entries {
-            let line = match told {
-                Told::Answer(line) => line,
-                Told::Presence(events) => presence.part(events),
-                Told::SubscriptionClosed(filter) => subscription_closed(&filter, server_id, now),
-                Told::Clients(list) => {
+        for (outbox, item) in self.items {
+            let entry = match item {
+                OutgoingItem::Answer(line) => OutboxEntry::Answer(line),
+                OutgoingItem::Presence(events) => OutboxEntry::Presence(presence.part(events)),
+                OutgoingItem::SubscriptionClosed(filter) => {
+                    OutboxEntry::Control(subscription_closed(&filter, server_id, now))
+                }
+                OutgoingItem::Clients(list) => {
                     list.push_to(&outbox, server_id, now);
                     continue;
                 }
-                Told::Close(reason) => {
+                OutgoingItem::Close(reason) => {
                     outbox.close(reason);
                     continue;
                 }
-                Told::Recheck => {
+                OutgoingItem::Recheck => {
                     outbox.request_recheck();
                     continue;
                 }
             };
             // A client whose outbox is full or closed is on its way out.
-            outbox.push(line);
+            outbox.push(entry);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who is here, and how the others are told.
+//! Presence as clients see it: the lines of clients that come and go, and the list of clients.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ pub(super) struct Member {
     pub(super) since: Timestamp,
 }
 
-/// A client came or went, as the others are told.
+/// A client came or went, as others are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PresenceEvent {
     pub(super) client_id: ClientId,
@@ -37,7 +37,7 @@ pub(super) enum PresenceChange {
     Disconnected(CloseReason),
 }
 
-/// The presence events of one batch, encoded once for all who hear of them.
+/// The presence events of one batch, encoded once for all clients that are told of them.
 #[derive(Debug)]
 pub(super) struct PresenceLines {
     lines: Frame,
@@ -68,7 +68,7 @@ impl PresenceLines {
 /// A `clients` event for one client.
 #[derive(Debug)]
 pub(super) struct ClientList {
-    /// Whom the list shows.
+    /// The clients in it.
     pub(super) roster: Roster,
     /// The `ref` of the request.
     pub(super) reference: Option<String>,
@@ -84,8 +84,8 @@ const ENTRY_BYTES: usize = 130;
 const ROSTER_BYTES: usize = 1024;
 
 impl ClientList {
-    /// Queues `clients`. The list is written by the task of the client that asked: it may be long,
-    /// and only who wants it waits for it.
+    /// Queues `clients`. The task of the client that asked encodes the list: it may be long, and no
+    /// other client should wait for it.
     pub(super) fn push_to(self, outbox: &Outbox, server_id: ServerId, now: Timestamp) {
         let Self { roster, reference } = self;
         let estimated_bytes = ROSTER_BYTES + roster.len() * ENTRY_BYTES;
@@ -130,7 +130,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::broker::OutboxLimits;
+    use crate::broker::{OutboxEntry, OutboxLimits};
 
     /// A client that is alone in its list can ask for many of them, and read none.
     #[tokio::test]
@@ -155,8 +155,9 @@ mod tests {
             list.push_to(&outbox, ServerId::fresh(), Timestamp::now());
         };
         (0..14).for_each(|_| queue());
-        assert!(outbox.push(vec![b'x'; 128].into()));
+        let message = || OutboxEntry::Message(vec![b'x'; 128].into());
+        assert!(outbox.push(message()));
         queue();
-        assert!(!outbox.push(vec![b'x'; 128].into()), "it is full");
+        assert!(!outbox.push(message()), "it is full");
     }
 }

@@ -1,3 +1,8 @@
+//! The registry actor and the way to it: requests go in by the batch, tables and answers come out.
+//!
+//! Owns the order in which the effects of a batch are carried out. What they are is for [`State`] to
+//! decide.
+
 use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
@@ -5,8 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     ClientHandle, DisconnectGuard, Limits, Outbox, Reevaluated, RequestError, Session,
+    command::{Admitted, Candidate, Command},
     routes::RoutingTable,
-    state::{Admitted, Candidate, Command, State},
+    state::State,
 };
 use crate::{
     access::{AccessRules, TokenScope},
@@ -62,11 +68,11 @@ impl Registry {
         (registry, run(queue, state, routes, server_id))
     }
 
-    /// Asks for a place for one who came through TLS.
+    /// Asks for a place for a client that came through TLS.
     ///
     /// # Errors
     ///
-    /// The refusal, as the peer is to be told.
+    /// Why it gets none, as the client is told.
     pub async fn admit(
         &self,
         identity: Identity,
@@ -98,7 +104,7 @@ impl Registry {
         })
     }
 
-    /// Judges everyone by `access` from now on, those who are here included: whom no rule admits is
+    /// Applies `access` from now on, also to the clients that are here: a client that no rule admits is
     /// closed, what is no longer allowed is withdrawn, and each client's own task is asked to check
     /// the rest again. In force when this returns.
     ///
@@ -110,7 +116,7 @@ impl Registry {
             .await
     }
 
-    /// Lets nobody in from now on, and ends every connection with `server_shutting_down`.
+    /// Admits no more clients, and ends every connection with `server_shutting_down`.
     ///
     /// # Errors
     ///
@@ -122,13 +128,14 @@ impl Registry {
             .map_err(|_| RegistryGone)
     }
 
-    /// Who the server is, as its events name it.
+    /// The id of the server in its events.
     #[must_use]
     pub const fn server_id(&self) -> ServerId {
         self.server_id
     }
 
-    pub(super) fn routes(&self) -> &ArcSwap<RoutingTable> {
+    /// The routing table that is in force.
+    pub(super) const fn routes(&self) -> &Arc<ArcSwap<RoutingTable>> {
         &self.routes
     }
 
@@ -193,7 +200,7 @@ impl Registry {
 
 /// The actor: takes what has come, applies it as one batch, carries out what that brings about.
 ///
-/// The table is published before anyone is told of the batch, so that a message accepted after
+/// The table is published before anything is sent or answered, so that a message accepted after
 /// `subscribed` is routed to the new subscriber.
 async fn run(
     mut queue: mpsc::Receiver<Command>,
@@ -235,9 +242,9 @@ impl Admission {
         self.client_id
     }
 
-    /// Makes it a session, which others hear of. `presence`: whether it wants to hear of others.
-    /// `scope`: what its token leaves it of what the rules give it. `welcome` is queued for it
-    /// before anything about them.
+    /// Makes it a session, which is shown to others. `presence`: whether it wants to be told of them.
+    /// `scope`: what its token leaves of the permissions that the rules give it. `welcome` is queued
+    /// for it before anything about others.
     ///
     /// # Errors
     ///

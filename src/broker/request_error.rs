@@ -1,3 +1,5 @@
+//! Why the broker does not do what a client asks: an error, or a denial by the access rules.
+
 use super::RegistryGone;
 use crate::{
     access::Denial,
@@ -16,7 +18,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The stable word.
+    /// The code that the client is sent.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {

@@ -1,56 +1,34 @@
-use std::{borrow::Cow, mem, sync::Arc};
+//! An authenticated client: the only one that can publish, subscribe and list the clients.
+//!
+//! Owns the order of what it answers: whatever a client is told comes after the messages that were
+//! accepted before it.
+
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     ClientHandle, DisconnectGuard, Outbox, Registry, RegistryGone, RequestError,
-    recent::{RecentRoutes, Route},
-    routes::RoutingTable,
+    publisher::{Origin, Publisher},
 };
 use crate::{
     access::ClientLimits,
     identity::Identity,
     protocol::{
-        ClientId, CloseReason, Frame, LineBuffer, ServerEvent, Timestamp,
+        ClientId, CloseReason, Frame, ServerEvent,
         client_event::{Publish, Subscribe},
-        server_event::{Published, Subscription, encode},
+        server_event::Subscription,
     },
-    topic::{Topic, TopicFilter},
+    topic::TopicFilter,
 };
 
-/// Bytes at which a run of messages is sent on as a frame, though more of it may follow.
-const FRAME_BYTES_MAX: usize = 64 * 1024;
-
-/// What only an authenticated client can do: publish, subscribe, see who is here.
+/// What only an authenticated client can do: publish, subscribe, see which clients are here.
 ///
-/// Routes its own messages, in its own task: publishing scales with the cores and waits for nobody.
-/// Consecutive messages to one topic become one [`Frame`], so a burst costs each receiver one push.
+/// Publishes in its own task, by the routing table that is in force: publishing scales with the
+/// cores and waits for nothing. For everything else it asks the registry.
 #[derive(Debug)]
 pub struct Session {
     registry: Registry,
-    client_id: ClientId,
-    identity: Identity,
-    handle: Arc<ClientHandle>,
+    publisher: Publisher,
     guard: DisconnectGuard,
-    run: Option<Box<Run>>,
-    /// Of other topics than that of the run.
-    recent: RecentRoutes,
-    accepted_at: AcceptedAt,
-}
-
-/// Messages to one topic, in one go. Between runs it remembers where the last one went.
-#[derive(Debug)]
-struct Run {
-    topic: Topic<'static>,
-    route: Route,
-    lines: LineBuffer,
-    /// Of the messages in `lines` that want to be answered.
-    references: Vec<String>,
-}
-
-/// The time at which the lines in hand were taken, as time and as the wire shows it.
-#[derive(Debug)]
-struct AcceptedAt {
-    time: Timestamp,
-    text: String,
 }
 
 impl Session {
@@ -61,39 +39,41 @@ impl Session {
         handle: Arc<ClientHandle>,
         guard: DisconnectGuard,
     ) -> Self {
-        Self {
-            registry,
+        let origin = Origin {
+            server_id: registry.server_id(),
             client_id,
             identity,
             handle,
+        };
+        let publisher = Publisher::new(origin, Arc::clone(registry.routes()));
+        Self {
+            registry,
+            publisher,
             guard,
-            run: None,
-            recent: RecentRoutes::default(),
-            accepted_at: AcceptedAt::now(),
         }
     }
 
     /// The id that the registry gave this client.
     #[must_use]
     pub const fn client_id(&self) -> ClientId {
-        self.client_id
+        self.publisher.origin().client_id
     }
 
-    /// Who the client is.
+    /// The identity that the client's certificate proves.
     #[must_use]
     pub const fn identity(&self) -> &Identity {
-        &self.identity
+        &self.publisher.origin().identity
     }
 
-    /// What the access rules hold the client to, as of now.
+    /// The limits that the access rules set for the client, as of now.
     #[must_use]
     pub fn limits(&self) -> ClientLimits {
-        *self.handle.permissions().limits()
+        *self.publisher.origin().handle.permissions().limits()
     }
 
-    /// Takes the time for the lines that follow: one look at the clock for all that came at once.
+    /// Reads the clock for the lines that follow: once for all lines that came in one read.
     pub fn begin(&mut self) {
-        self.accepted_at = AcceptedAt::now();
+        self.publisher.begin();
     }
 
     /// Accepts a message. It goes out with the next [`flush`](Self::flush) at the latest, in the
@@ -101,135 +81,55 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When the topic is not the client's to publish to.
+    /// When the client is not allowed to publish to the topic.
     pub fn publish(&mut self, event: Publish<'_>) -> Result<(), RequestError> {
-        let Publish {
-            topic,
-            payload,
-            reference,
-        } = event;
-        let table = self.registry.routes().load();
-        let generation = table.generation();
-        let fits = |run: &Run| run.topic == topic && run.route.generation() == generation;
-        let mut run = match self.run.take_if(|run| fits(run)) {
-            Some(run) => run,
-            None => {
-                self.flush();
-                let next = self.next_run(&topic, &table)?;
-                self.follow_up(next)
-            }
-        };
-        run.append(payload, reference, &self.accepted_at.text);
-        if run.lines.len() >= FRAME_BYTES_MAX {
-            self.send(&mut run);
-        }
-        self.run = Some(run);
-        Ok(())
+        Ok(self.publisher.publish(event)?)
     }
 
     /// Sends what was accepted, and answers where an answer is wanted.
     pub fn flush(&mut self) {
-        if let Some(mut run) = self.run.take() {
-            self.send(&mut run);
-            self.run = Some(run);
-        }
+        self.publisher.flush();
     }
 
-    /// One who receives what was published last and is far behind, but reads. A session that has
-    /// much more to publish does well to wait a little for it.
+    /// A recipient of what was published last that is far behind but reads. A session that has much
+    /// more to publish does well to wait a little for it.
     #[must_use]
     pub fn receiver_catching_up(&self) -> Option<Arc<Outbox>> {
-        let receivers = &self.run.as_ref()?.route.receivers;
-        let behind = receivers
-            .iter()
-            .find(|receiver| receiver.outbox.is_catching_up())?;
-        Some(Arc::clone(&behind.outbox))
+        self.publisher.recipient_catching_up()
     }
 
-    /// Lets go of what is remembered for messages to come. A client that says nothing is to hold
-    /// nothing, least of all the outboxes of clients that have gone.
+    /// Lets go of what is remembered for messages to come: a silent client should hold nothing,
+    /// least of all the outboxes of clients that are gone.
     pub fn rest(&mut self) {
-        self.flush();
-        self.run = None;
-        self.recent = RecentRoutes::default();
-    }
-
-    /// A run to `topic`. What allows it and where it goes is remembered of this generation, or asked
-    /// anew.
-    fn next_run(&mut self, topic: &Topic<'_>, table: &RoutingTable) -> Result<Run, RequestError> {
-        let (topic, route) = match self.recent.take(topic, table.generation()) {
-            Some(remembered) => remembered,
-            None => {
-                self.handle.permissions().may_publish(topic)?;
-                let route = Route::look_up(table, topic, self.client_id, &self.identity);
-                (topic.to_owned(), route)
-            }
-        };
-        Ok(Run {
-            topic,
-            route,
-            lines: LineBuffer::default(),
-            references: Vec::new(),
-        })
-    }
-
-    /// Puts `next` in the place of the last run, whose route is remembered.
-    fn follow_up(&mut self, next: Run) -> Box<Run> {
-        let Some(mut run) = self.run.take() else {
-            return Box::new(next);
-        };
-        let last = mem::replace(&mut *run, next);
-        self.recent.keep(last.topic, last.route);
-        run
-    }
-
-    fn send(&self, run: &mut Run) {
-        if run.lines.is_empty() {
-            return;
-        }
-        run.route.last_frame_len = run.lines.len();
-        let frame = Frame::from(mem::take(&mut run.lines));
-        let receivers = run
-            .route
-            .receivers
-            .iter()
-            .filter(|receiver| receiver.outbox.push(frame.clone()))
-            .count();
-        for reference in mem::take(&mut run.references) {
-            self.queue(&ServerEvent::Published(Published {
-                topic: run.topic.as_str().into(),
-                receivers,
-                reference: reference.into(),
-            }));
-        }
+        self.publisher.rest();
     }
 
     /// Subscribes, and answers with `subscribed`.
     ///
     /// # Errors
     ///
-    /// When the filter is not the client's to subscribe to, or it has too many.
+    /// When the client is not allowed to subscribe to the filter, or has too many subscriptions.
     pub async fn subscribe(&mut self, event: Subscribe<'_>) -> Result<(), RequestError> {
         let Subscribe { topic, reference } = event;
         self.flush();
         let subscribed = ServerEvent::Subscribed(subscription(&topic, reference));
         let answer = self.encode(&subscribed);
-        self.registry.subscribe(self.client_id, topic, answer).await
+        let client_id = self.client_id();
+        self.registry.subscribe(client_id, topic, answer).await
     }
 
     /// Ends a subscription, and answers with `unsubscribed`.
     ///
     /// # Errors
     ///
-    /// When there is none with this very filter.
+    /// When there is none with exactly this filter.
     pub async fn unsubscribe(&mut self, event: Subscribe<'_>) -> Result<(), RequestError> {
         let Subscribe { topic, reference } = event;
         self.flush();
         let unsubscribed = ServerEvent::Unsubscribed(subscription(&topic, reference));
         let answer = self.encode(&unsubscribed);
-        self.registry
-            .unsubscribe(self.client_id, topic, answer)
-            .await
+        let client_id = self.client_id();
+        self.registry.unsubscribe(client_id, topic, answer).await
     }
 
     /// Answers with `clients`.
@@ -242,23 +142,19 @@ impl Session {
         reference: Option<Cow<'_, str>>,
     ) -> Result<(), RegistryGone> {
         self.flush();
+        let client_id = self.client_id();
         self.registry
-            .list_clients(self.client_id, reference.map(Cow::into_owned))
+            .list_clients(client_id, reference.map(Cow::into_owned))
             .await
     }
 
-    /// Queues what the server has to say to this client alone, behind the answers before it.
+    /// Queues a line for this client alone, behind the answers before it.
     pub fn answer(&mut self, event: &ServerEvent<'_>) {
-        self.flush();
-        self.queue(event);
-    }
-
-    fn queue(&self, event: &ServerEvent<'_>) {
-        self.handle.outbox().push(self.encode(event));
+        self.publisher.answer(event);
     }
 
     fn encode(&self, event: &ServerEvent<'_>) -> Frame {
-        encode(event, &self.registry.server_id(), self.accepted_at.time)
+        self.publisher.encode(event)
     }
 
     /// Reports the departure, with its reason. What was accepted still goes out.
@@ -266,33 +162,10 @@ impl Session {
         self.flush();
         self.guard.report(reason);
     }
-}
 
-impl Run {
-    fn append(
-        &mut self,
-        payload: &serde_json::value::RawValue,
-        reference: Option<Cow<'_, str>>,
-        accepted_at: &str,
-    ) {
-        if self.lines.capacity() == 0 {
-            let line_len = self.route.template.line_len(payload.get().len());
-            let frame_len = line_len.max(self.route.last_frame_len);
-            self.lines.reserve_exact(frame_len);
-        }
-        let template = &self.route.template;
-        template.write(payload, accepted_at, &mut self.lines);
-        self.references.extend(reference.map(Cow::into_owned));
-    }
-}
-
-impl AcceptedAt {
-    fn now() -> Self {
-        let time = Timestamp::now();
-        Self {
-            time,
-            text: time.to_string(),
-        }
+    #[cfg(test)]
+    pub(super) const fn publisher(&mut self) -> &mut Publisher {
+        &mut self.publisher
     }
 }
 
@@ -302,6 +175,3 @@ fn subscription<'a>(topic: &'a TopicFilter, reference: Option<Cow<'a, str>>) -> 
         reference,
     }
 }
-
-#[cfg(test)]
-mod tests;

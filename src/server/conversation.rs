@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     access::ClientLimits,
-    broker::{Admission, Outbox, RequestError, Session},
+    broker::{Admission, Outbox, OutboxEntry, RequestError, Session},
     identity::Identity,
     policy::Policy,
     protocol::{
@@ -496,7 +496,7 @@ impl Conversation {
         }
         let line = encode(event, &self.server_id, Timestamp::now());
         self.answered_bytes += line.len();
-        self.outbox.push(line);
+        self.outbox.push(OutboxEntry::Answer(line));
     }
 }
 

@@ -1,42 +1,42 @@
-//! Other rules come into force while clients are here: who loses what by them.
+//! Other access rules come into force while clients are here: which client loses what by them.
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{Batch, Client, State, Told};
+use super::{Batch, Client, State};
 use crate::{
     access::{AccessRules, Denial, Permissions},
+    broker::outgoing::OutgoingItem,
     identity::Identity,
     protocol::{ClientId, CloseReason},
     topic::TopicFilter,
 };
 
-/// What judging everyone anew came to.
+/// The outcome of applying other rules to everyone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reevaluated {
-    /// How many clients were judged.
+    /// How many clients they were applied to.
     pub clients: usize,
-    /// What the rules no longer give to some of them. They have been told.
+    /// What the rules no longer allow to some of them. The clients have been told.
     pub withdrawn: Vec<Withdrawn>,
 }
 
 /// What a client had and has no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
-    /// Whose it was.
+    /// Its id.
     pub client_id: ClientId,
-    /// Who that is.
+    /// Its identity.
     pub identity: Identity,
-    /// From where.
+    /// Its address.
     pub address: SocketAddr,
-    /// The subscription; `None` where it is all of it: no rule admits the client any longer, and its
-    /// connection closes.
+    /// The subscription; `None` when no rule admits the client any longer, and its connection closes.
     pub subscription: Option<TopicFilter>,
     /// By which rule, and why.
     pub denial: Denial,
 }
 
 impl State {
-    /// Summons everyone; by other rules than before, also holds everyone to them.
+    /// Requests a recheck of every client; if the rules have changed, also applies them to everyone.
     pub(super) fn reevaluate(
         &mut self,
         access: Arc<AccessRules>,
@@ -48,8 +48,8 @@ impl State {
         };
         if !Arc::ptr_eq(&access, &self.access) {
             self.access = access;
-            // The table may be the same, but who may have what is not: what was routed by the last
-            // generation is to be routed anew.
+            // The table may be the same, but permissions are not: remembered routes of the last
+            // generation must not be used any more.
             batch.routes_changed = true;
             let mut clients: Vec<ClientId> = self.clients.keys().copied().collect();
             clients.sort_unstable();
@@ -58,7 +58,10 @@ impl State {
             }
         }
         for client in self.clients.values() {
-            batch.effects.outgoing.tell(client.outbox(), Told::Recheck);
+            batch
+                .effects
+                .outgoing
+                .push(client.outbox(), OutgoingItem::Recheck);
         }
         reevaluated
     }
@@ -82,18 +85,18 @@ impl State {
                 None => permissions,
             },
             Err(denial) => {
-                let closed = Told::Close(CloseReason::PermissionWithdrawn);
-                batch.effects.outgoing.tell(client.outbox(), closed);
+                let closed = OutgoingItem::Close(CloseReason::PermissionWithdrawn);
+                batch.effects.outgoing.push(client.outbox(), closed);
                 reevaluated
                     .withdrawn
                     .push(client.withdrawn(client_id, None, denial));
-                // Until its task has heard of it, it can do nothing more.
+                // It can do nothing more, although its task has yet to notice.
                 client.permit(Permissions::nothing().into(), batch);
                 return;
             }
         };
         let is_same = permissions == client.permissions;
-        // Also when they permit the same: the rules may stand on other lines.
+        // Also when they allow the same: denials name the line of a rule, which may have moved.
         client.permit(permissions, batch);
         if !is_same {
             self.withdraw_subscriptions(client_id, reevaluated, batch);
@@ -125,7 +128,11 @@ impl State {
         ended.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (filter, denial) in ended {
             self.subscriptions.remove(&filter, client_id, &identity);
-            self.tell(client_id, Told::SubscriptionClosed(filter.clone()), batch);
+            self.send(
+                client_id,
+                OutgoingItem::SubscriptionClosed(filter.clone()),
+                batch,
+            );
             if let Some(client) = self.clients.get(&client_id) {
                 reevaluated
                     .withdrawn
@@ -134,7 +141,7 @@ impl State {
         }
     }
 
-    /// Shows a client, or takes it out of sight, as its permissions now have it.
+    /// Shows or hides a client, as its permissions now have it.
     fn reevaluate_presence(&mut self, client_id: ClientId, batch: &mut Batch) {
         let Some(client) = self.clients.get(&client_id) else {
             return;
@@ -146,7 +153,7 @@ impl State {
             (false, true) => self.appear(client_id, batch),
             (true, false) => {
                 let identity = client.identity.clone();
-                self.stop_hearing(client_id, batch);
+                self.stop_presence(client_id, batch);
                 let reason = CloseReason::PermissionWithdrawn;
                 self.disappear(client_id, &identity, reason, batch);
             }

@@ -1,17 +1,22 @@
+//! Which client subscribes to what, and how much of it counts for whom.
+//!
+//! Owns the routing table that is published next, and the limits of subscriptions.
+
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
-use super::{ClientHandle, Limits, count_down, is_reached};
+use super::{Batch, Client, Limits, State, count_down, is_reached};
 use crate::{
-    broker::routes::RoutingTable,
+    access::Permissions,
+    broker::{ClientHandle, RequestError, routes::RoutingTable},
     identity::Identity,
     protocol::{ClientId, Code, CodedError},
     topic::{FilterShape, TopicFilter},
 };
 
-/// Who subscribes to what, and how much of it is whose.
+/// All subscriptions, and how many each identity has.
 ///
 /// A subscription enters the routing table and the counts together, and leaves both together.
 #[derive(Default)]
@@ -29,7 +34,7 @@ pub(super) struct Holding {
 }
 
 impl Subscriptions {
-    /// Whether the limits that are not a client's own leave room for one more.
+    /// Checks that the limits of identity and server leave room for one more.
     pub(super) fn has_room(
         &self,
         filter: &TopicFilter,
@@ -76,7 +81,7 @@ impl Subscriptions {
         }
     }
 
-    /// Takes out one that is there.
+    /// Removes one that is there.
     pub(super) fn remove(
         &mut self,
         filter: &TopicFilter,
@@ -97,7 +102,7 @@ impl Subscriptions {
         }
     }
 
-    /// The table as the next generation.
+    /// The table, as the next generation.
     pub(super) fn next_generation(&mut self) -> Arc<RoutingTable> {
         self.table.next_generation()
     }
@@ -106,4 +111,83 @@ impl Subscriptions {
     pub(super) fn counts(&self) -> (usize, &HashMap<Identity, Holding>) {
         (self.total, &self.by_identity)
     }
+}
+
+impl State {
+    pub(super) fn subscribe(
+        &mut self,
+        client_id: ClientId,
+        filter: TopicFilter,
+        batch: &mut Batch,
+    ) -> Result<(), RequestError> {
+        let limits = &self.limits;
+        let client = session(&mut self.clients, client_id)?;
+        client.permissions.may_subscribe(&filter)?;
+        if client.subscriptions.contains(&filter) {
+            return Ok(());
+        }
+        let limit = limits.subscriptions_per_client;
+        if is_reached(limit, client.subscriptions.len()) {
+            return Err(RequestError::Fault(CodedError::new(
+                Code::TooManySubscriptions,
+                format!("this client holds its {limit} subscriptions"),
+            )));
+        }
+        let all = &mut self.subscriptions;
+        all.has_room(&filter, client.identity, limits)?;
+        all.insert(
+            &filter,
+            client_id,
+            client.identity,
+            Arc::clone(client.handle),
+        );
+        client.subscriptions.insert(filter);
+        batch.routes_changed = true;
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        client_id: ClientId,
+        filter: &TopicFilter,
+        batch: &mut Batch,
+    ) -> Result<(), RequestError> {
+        let client = session(&mut self.clients, client_id)?;
+        if !client.subscriptions.remove(filter) {
+            return Err(RequestError::Fault(CodedError::new(
+                Code::NotSubscribed,
+                "this client has no subscription with exactly this filter",
+            )));
+        }
+        self.subscriptions
+            .remove(filter, client_id, client.identity);
+        batch.routes_changed = true;
+        Ok(())
+    }
+}
+
+/// What concerns the subscriptions of a client.
+struct Session<'a> {
+    identity: &'a Identity,
+    handle: &'a Arc<ClientHandle>,
+    permissions: &'a Permissions,
+    subscriptions: &'a mut HashSet<TopicFilter>,
+}
+
+/// The session of an authenticated client.
+fn session(
+    clients: &mut HashMap<ClientId, Client>,
+    client_id: ClientId,
+) -> Result<Session<'_>, CodedError> {
+    clients
+        .get_mut(&client_id)
+        .and_then(|client| {
+            Some(Session {
+                identity: &client.identity,
+                handle: &client.handle,
+                permissions: &client.permissions,
+                subscriptions: &mut client.authenticated.as_mut()?.subscriptions,
+            })
+        })
+        .ok_or_else(|| CodedError::new(Code::InternalError, "the server has lost this client"))
 }

@@ -1,35 +1,24 @@
 //! What is worked out once for the messages to a topic, and when it is worked out anew.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
-
 use serde_json::value::RawValue;
 use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::{
     access::AccessRules,
-    broker::{Interrupt, Limits, OutboxLimits, routes::LOOK_UPS},
-    protocol::ServerId,
+    broker::{
+        Limits, Registry, RequestError, Session,
+        routes::LOOK_UPS,
+        test_support::{self, NO_LIMITS, address, rules},
+    },
+    protocol::{CloseReason, client_event::Subscribe},
+    topic::TopicFilter,
 };
-
-fn rules(text: &str) -> Arc<AccessRules> {
-    Arc::new(AccessRules::parse("access.toml".as_ref(), text.as_bytes()).unwrap())
-}
 
 fn registry() -> Registry {
     let limits = Limits {
-        connections: 0,
-        connections_per_identity: 0,
-        connections_per_address: 0,
-        subscriptions_per_client: 0,
-        subscriptions_per_identity: 0,
-        subscriptions_total: 0,
-        filter_shapes_per_identity: 0,
         presence: false,
+        ..NO_LIMITS
     };
     let open = Arc::new(AccessRules::open());
     let (registry, actor) = Registry::new(ServerId::fresh(), limits, open, 128);
@@ -38,30 +27,23 @@ fn registry() -> Registry {
 }
 
 async fn session(registry: &Registry, identity: &str) -> Session {
-    let outbox = Arc::new(Outbox::new(OutboxLimits {
-        hard_bytes: usize::MAX,
-        soft_bytes: usize::MAX,
-        soft_time: Duration::MAX,
-    }));
     let identity = Identity::parse(identity).unwrap();
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    let admission = registry.admit(identity, address, outbox).await.unwrap();
+    let admission = registry.admit(identity, address(1), test_support::outbox());
     let welcome = b"\n".to_vec().into();
-    let session = admission.authenticate(false, None, welcome).await.unwrap();
-    heard(&session);
+    let admission = admission.await.unwrap();
+    let mut session = admission.authenticate(false, None, welcome).await.unwrap();
+    lines(&mut session);
     session
 }
 
-/// The lines that wait for it.
-fn heard(session: &Session) -> usize {
-    let mut frames: Vec<Frame> = Vec::new();
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut take = || session.handle.outbox().poll_take(&mut cx, &mut frames);
-    if take() == Poll::Ready(Err(Interrupt::Recheck)) {
-        assert!(take().is_ready());
-    }
-    let bytes = frames.iter().flat_map(|frame| frame.as_ref());
-    bytes.filter(|byte| **byte == b'\n').count()
+fn outbox(session: &mut Session) -> &Arc<Outbox> {
+    session.publisher().origin().handle.outbox()
+}
+
+/// How many lines wait for it.
+fn lines(session: &mut Session) -> usize {
+    let (_, frames) = test_support::take(outbox(session));
+    frames.iter().map(Frame::lines).sum()
 }
 
 async fn subscribe(session: &mut Session, filter: &str) {
@@ -71,7 +53,7 @@ async fn subscribe(session: &mut Session, filter: &str) {
         .subscribe(Subscribe { topic, reference })
         .await
         .unwrap();
-    heard(session);
+    lines(session);
 }
 
 fn publish(session: &mut Session, topic: &str) -> Result<(), RequestError> {
@@ -108,15 +90,15 @@ async fn topics_in_turn_are_looked_up_once_each_in_a_generation() {
         let topics = topics(count);
         publisher.rest();
         assert_eq!(look_ups(&mut publisher, &topics), count);
-        assert_eq!(heard(&receiver), 5 * count);
+        assert_eq!(lines(&mut receiver), 5 * count);
         assert_eq!(look_ups(&mut publisher, &topics), 0);
-        assert_eq!(heard(&receiver), 5 * count);
-        // Whoever subscribes, and be it to something else.
+        assert_eq!(lines(&mut receiver), 5 * count);
+        // Any subscription, even to something else.
         let mut other = session(&registry, "other").await;
         subscribe(&mut other, "a/0").await;
         assert_eq!(look_ups(&mut publisher, &topics), count);
-        assert_eq!(heard(&receiver), 5 * count);
-        assert_eq!(heard(&other), 5);
+        assert_eq!(lines(&mut receiver), 5 * count);
+        assert_eq!(lines(&mut other), 5);
     }
 }
 
@@ -153,7 +135,7 @@ deny_publish = ["a/1"]"##,
             }
         }
         publisher.flush();
-        assert_eq!(heard(&receiver), received, "{rights}");
+        assert_eq!(lines(&mut receiver), received, "{rights}");
     }
 }
 
@@ -164,14 +146,14 @@ async fn what_is_remembered_is_bounded() {
     for topic in topics(5000) {
         publish(&mut publisher, &topic).unwrap();
     }
-    let few = publisher.recent.topics();
+    let few = publisher.publisher().recent.topics();
     assert!((100..2500).contains(&few), "{few}");
-    // What came first stays for a while, and gives way when it is not asked for.
+    // What came first stays for a while, and gives way when it is not needed.
     assert_eq!(look_ups(&mut publisher, &topics(100)), 0);
     for number in 0..20_000 {
         publish(&mut publisher, &format!("b/{number}")).unwrap();
     }
-    publisher.recent.topics();
+    publisher.publisher().recent.topics();
     assert_eq!(look_ups(&mut publisher, &topics(1)), 1);
     // The longer, the fewer.
     publisher.rest();
@@ -179,25 +161,25 @@ async fn what_is_remembered_is_bounded() {
         let topic = format!("{number}/{}", "x".repeat(500));
         publish(&mut publisher, &topic).unwrap();
     }
-    let fewer = publisher.recent.topics();
+    let fewer = publisher.publisher().recent.topics();
     assert!((10..500).contains(&fewer), "{fewer}");
-    // One that has more receivers than are remembered for a while pushes out no others.
+    // A route with too many recipients to be kept pushes out no others.
     publisher.rest();
     let mut receiver = session(&registry, "receiver").await;
     subscribe(&mut receiver, "all").await;
     let topic = Topic::parse("all").unwrap();
-    let mut route = |receivers: usize| {
-        let table = registry.routes().load();
-        let mut route = Route::look_up(&table, &topic, publisher.client_id, &publisher.identity);
-        let receiver = route.receivers[0].clone();
-        route.receivers = vec![receiver; receivers];
-        let kept = publisher.recent.take(&topic, table.generation());
-        drop(kept);
-        publisher.recent.keep(topic.to_owned(), route);
+    let mut kept = |recipients: usize| {
+        let publisher = publisher.publisher();
+        let table = publisher.routes.load();
+        let mut destination = publisher.look_up(&topic, &table).unwrap();
+        let recipient = destination.route.recipients[0].clone();
+        destination.route.recipients = vec![recipient; recipients];
+        drop(publisher.recent.take(&topic, table.generation()));
+        publisher.recent.keep(topic.to_owned(), destination);
         publisher.recent.topics()
     };
-    assert_eq!(route(10_000), 1);
-    assert_eq!(route(100_000), 0);
+    assert_eq!(kept(10_000), 1);
+    assert_eq!(kept(100_000), 0);
 }
 
 #[tokio::test]
@@ -206,15 +188,15 @@ async fn a_client_that_says_nothing_holds_no_routes() {
     let mut publisher = session(&registry, "publisher").await;
     let mut receiver = session(&registry, "receiver").await;
     subscribe(&mut receiver, "a/+").await;
-    let outbox = Arc::downgrade(receiver.handle.outbox());
+    let outbox_left = Arc::downgrade(outbox(&mut receiver));
     for topic in topics(3) {
         publish(&mut publisher, &topic).unwrap();
     }
     receiver.depart(CloseReason::ClientDisconnecting);
-    // Its departure is carried out before this is answered.
+    // Its departure is processed before this is answered.
     let mut other = session(&registry, "other").await;
     subscribe(&mut other, "b").await;
-    assert!(outbox.upgrade().is_some(), "it is still remembered");
+    assert!(outbox_left.upgrade().is_some(), "it is still remembered");
     publisher.rest();
-    assert!(outbox.upgrade().is_none());
+    assert!(outbox_left.upgrade().is_none());
 }
