@@ -10,6 +10,7 @@
 //! **Invariants:** nothing here ever waits for a client; every queue is bounded; a client that was
 //! admitted departs exactly once, whatever ends its connection.
 
+mod answers;
 mod client_handle;
 mod disconnect_guard;
 mod outbox;
@@ -22,9 +23,10 @@ mod routes;
 mod session;
 mod state;
 
+pub use answers::{Answers, FailedRequest, FollowingLines, PendingAnswer};
 pub use disconnect_guard::DisconnectGuard;
 pub use outbox::{Interrupt, Outbox, OutboxLimits};
-pub use registry::{Admission, Registry, RegistryGone};
+pub use registry::{Admission, Authentication, Registry, RegistryGone};
 pub use request_error::RequestError;
 pub use session::Session;
 pub use state::{Limits, Reevaluated, Withdrawn};

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, mem, sync::Arc};
 
 use super::{
-    ClientHandle, DisconnectGuard, Outbox, Registry, RegistryGone, RequestError,
+    Answers, ClientHandle, DisconnectGuard, Outbox, Registry, RequestError,
     recent::{RecentRoutes, Route},
     routes::RoutingTable,
 };
@@ -30,6 +30,7 @@ pub struct Session {
     identity: Identity,
     handle: Arc<ClientHandle>,
     guard: DisconnectGuard,
+    answers: Answers,
     run: Option<Box<Run>>,
     /// Of other topics than that of the run.
     recent: RecentRoutes,
@@ -65,6 +66,7 @@ impl Session {
             registry,
             client_id,
             identity,
+            answers: Answers::new(Arc::clone(handle.outbox())),
             handle,
             guard,
             run: None,
@@ -183,7 +185,7 @@ impl Session {
         run
     }
 
-    fn send(&self, run: &mut Run) {
+    fn send(&mut self, run: &mut Run) {
         if run.lines.is_empty() {
             return;
         }
@@ -209,12 +211,16 @@ impl Session {
     /// # Errors
     ///
     /// When the filter is not the client's to subscribe to, or it has too many.
-    pub async fn subscribe(&mut self, event: Subscribe<'_>) -> Result<(), RequestError> {
+    pub fn subscribe(
+        &mut self,
+        event: Subscribe<'_>,
+    ) -> impl Future<Output = Result<(), RequestError>> + Send + use<> {
         let Subscribe { topic, reference } = event;
         self.flush();
         let subscribed = ServerEvent::Subscribed(subscription(&topic, reference));
         let answer = self.encode(&subscribed);
-        self.registry.subscribe(self.client_id, topic, answer).await
+        let registry = self.registry.clone();
+        registry.subscribe(self.client_id, topic, answer)
     }
 
     /// Ends a subscription, and answers with `unsubscribed`.
@@ -222,14 +228,16 @@ impl Session {
     /// # Errors
     ///
     /// When there is none with this very filter.
-    pub async fn unsubscribe(&mut self, event: Subscribe<'_>) -> Result<(), RequestError> {
+    pub fn unsubscribe(
+        &mut self,
+        event: Subscribe<'_>,
+    ) -> impl Future<Output = Result<(), RequestError>> + Send + use<> {
         let Subscribe { topic, reference } = event;
         self.flush();
         let unsubscribed = ServerEvent::Unsubscribed(subscription(&topic, reference));
         let answer = self.encode(&unsubscribed);
-        self.registry
-            .unsubscribe(self.client_id, topic, answer)
-            .await
+        let registry = self.registry.clone();
+        registry.unsubscribe(self.client_id, topic, answer)
     }
 
     /// Answers with `clients`.
@@ -237,24 +245,41 @@ impl Session {
     /// # Errors
     ///
     /// When the registry has ended.
-    pub async fn list_clients(
+    pub fn list_clients(
         &mut self,
         reference: Option<Cow<'_, str>>,
-    ) -> Result<(), RegistryGone> {
+    ) -> impl Future<Output = Result<(), RequestError>> + Send + use<> {
         self.flush();
-        self.registry
-            .list_clients(self.client_id, reference.map(Cow::into_owned))
-            .await
+        let registry = self.registry.clone();
+        registry.list_clients(self.client_id, reference.map(Cow::into_owned))
     }
 
-    /// Queues what the server has to say to this client alone, behind the answers before it.
+    /// The answers that have not been given yet.
+    #[must_use]
+    pub const fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// The same, to change.
+    pub const fn answers_mut(&mut self) -> &mut Answers {
+        &mut self.answers
+    }
+
+    /// Answers a request, behind the answers before it.
     pub fn answer(&mut self, event: &ServerEvent<'_>) {
         self.flush();
         self.queue(event);
     }
 
-    fn queue(&self, event: &ServerEvent<'_>) {
+    /// Tells this client alone something that waits for no answer.
+    pub fn tell(&mut self, event: &ServerEvent<'_>) {
+        self.flush();
         self.handle.outbox().push(self.encode(event));
+    }
+
+    fn queue(&mut self, event: &ServerEvent<'_>) {
+        let answer = self.encode(event);
+        self.answers.push(answer);
     }
 
     fn encode(&self, event: &ServerEvent<'_>) -> Frame {
