@@ -23,7 +23,7 @@ use tidings::{
     broker::{ClientHandle, Limits, Outbox, OutboxLimits, Registry, RoutingTable, Session},
     identity::Identity,
     protocol::{
-        ClientEvent, ClientId, Frame, MessageTemplate, ServerId, Timestamp,
+        ClientEvent, ClientId, Frame, LineBuffer, MessageTemplate, ServerId, Timestamp,
         client_event::{Publish, Subscribe, decode},
     },
     topic::{Topic, TopicFilter},
@@ -142,7 +142,7 @@ fn message(c: &mut Criterion) {
     .unwrap();
     let template = MessageTemplate::new(own_id, "sensor-7", "plant/7/oven/temperature");
     let now = Timestamp::now().to_string();
-    let mut lines = Vec::new();
+    let mut lines = LineBuffer::default();
     c.bench_function("message_template_write", |b| {
         b.iter(|| {
             lines.clear();
@@ -152,7 +152,7 @@ fn message(c: &mut Criterion) {
     });
 
     let outbox = outbox();
-    let frame = Frame::from(lines.clone());
+    let frame = Frame::from(lines);
     let mut taken: Vec<Frame> = Vec::with_capacity(1);
     c.bench_function("outbox_push_take", |b| {
         let mut cx = Context::from_waker(Waker::noop());

@@ -1,12 +1,14 @@
-//! The commands: what is typed, and what is printed.
+//! The commands: arguments, output and exit codes.
 //!
-//! Standard output is data, standard error is talk. Exit codes: 0 done, 1 it failed, 64 it was
-//! typed or configured wrongly, 69 an address is not to be had, 70 a fault of ours.
+//! Standard output is for data, standard error for messages. Exit codes: 0 success, 1 failure, 64 bad
+//! usage or configuration, 69 cannot listen on an address, 70 a bug in tidings.
 
 mod certs;
 mod completions;
 mod connect;
+mod descriptors;
 mod dev;
+mod environment;
 mod exit;
 mod explain;
 mod log;
@@ -19,7 +21,7 @@ mod token;
 
 use std::{env, ffi::OsString, process::ExitCode};
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 pub use exit::Exit;
 
@@ -46,34 +48,35 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Publish a message, a file, or every line of standard input.
     Pub(publish::Publish),
-    /// Subscribe, and print what comes, one payload a line.
+    /// Subscribe, and print the messages, one payload per line.
     Sub(subscribe::Subscribe),
-    /// Make certificates and look at them.
+    /// Create and inspect certificates.
     #[command(subcommand)]
     Certs(certs::CertsCommand),
-    /// Make, list and revoke the tokens that a server takes.
+    /// Create, list and revoke the tokens that a broker accepts.
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Tell whether access rules allow something, and which of them decides.
+    /// Show whether access rules allow something, and which rule decides.
     Explain(explain::Explain),
-    /// Explain the events of the protocol, all or one.
+    /// Explain the events of the protocol, or one of them.
     Events(reference::Events),
-    /// Explain the codes of refusals and errors, all or one.
+    /// Explain the codes of refusals and errors, or one of them.
     Errors(reference::Errors),
-    /// Print a script that completes commands and flags in a shell.
+    /// Print a completion script for a shell.
     Completions(completions::Completions),
 }
 
-/// Parses the command line, runs the command, and turns its outcome into an exit code.
+/// Parses the command line, runs the command, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) if is_help(&error) && means_a_host(env::args_os().skip(1)) => {
+        Err(error) if is_help(&error) && means_a_host(arguments.iter().skip(1).cloned()) => {
             let fault = "-h asks for help and takes no host: give the broker with -s HOST:PORT (nothing was done)";
             return exit::code(Err(exit::UsageError(fault.to_owned()).into()));
         }
-        Err(error) => return exit::usage(&error),
+        Err(error) => return exit::usage(&environment::with_origin(error, &arguments)),
     };
     exit::of(|| match cli.command {
         Command::Serve(command) => command.run(),
@@ -92,17 +95,34 @@ fn is_help(error: &clap::Error) -> bool {
     error.kind() == ErrorKind::DisplayHelp
 }
 
-/// The clients of other brokers take `-h HOST`. Help with exit code 0 would look like success there.
+/// Clients of other brokers take `-h HOST`. To a script, help with exit code 0 would look like success.
 fn means_a_host(arguments: impl Iterator<Item = OsString>) -> bool {
     let arguments: Vec<String> = arguments
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
-    let [command, flags @ ..] = arguments.as_slice() else {
+    let [name, flags @ ..] = arguments.as_slice() else {
         return false;
     };
-    matches!(command.as_str(), "pub" | "sub")
-        && flags.len() > 1
-        && flags.iter().any(|flag| flag.starts_with("-h"))
+    let cli = Cli::command();
+    let asks_for_help = flags == ["-h"];
+    matches!(name.as_str(), "pub" | "sub")
+        && !asks_for_help
+        && cli
+            .find_subcommand(name)
+            .is_some_and(|command| flags.iter().any(|flags| holds_help(flags, command)))
+}
+
+/// Whether `-h` is among flags of one letter that were typed as one word: `-qh`. What follows a flag
+/// that takes a value is that value.
+fn holds_help(word: &str, command: &clap::Command) -> bool {
+    let takes_value = |letter: char| {
+        let mut arguments = command.get_arguments();
+        let flag = arguments.find(|argument| argument.get_short() == Some(letter));
+        flag.is_some_and(|flag| flag.get_action().takes_values())
+    };
+    let letters = word.strip_prefix('-').unwrap_or_default();
+    let mut letters = letters.chars().take_while(|letter| !takes_value(*letter));
+    !word.starts_with("--") && letters.any(|letter| letter == 'h')
 }
 
 #[cfg(test)]
@@ -116,6 +136,10 @@ mod tests {
             "pub -h localhost -t a -m 1",
             "pub -t a -m 1 -h localhost",
             "sub -hlocalhost -t a",
+            "pub -hlocalhost",
+            "pub -qh localhost",
+            "pub -qhlocalhost",
+            "sub -t a -vqh localhost",
         ] {
             assert!(means_a_host(line), "{line}");
         }
@@ -123,6 +147,8 @@ mod tests {
             "pub -h",
             "sub --help",
             "pub -t a --help",
+            "pub -thello -m 1 --help",
+            "sub -qthello --help",
             "serve -h x",
             "-h",
             "certs issue -h x",

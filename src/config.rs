@@ -1,11 +1,24 @@
-//! From what was typed to what it means.
+//! The settings of `tidings serve`, from the values given to what the broker runs with.
 //!
-//! [`ServeFlags`] is the command line and the environment as typed; [`ServeFlags::resolve`] checks
-//! all of it and hands on a [`server::Settings`] in which nothing is left to check.
+//! - `table` has one row for each setting: flag, variable, default and help.
+//! - `configuration` holds the value of each setting, and where that value came from.
+//! - `origin` names that place: an [`Origin`].
+//! - `resolve` checks the values against each other. In what it gives, nothing is left to check.
+//! - `error` says why settings cannot be used.
+//! - `value` has the types that a setting can have beside numbers and paths.
 //!
-//! [`server::Settings`]: crate::server::Settings
+//! Nothing here opens a file, logs, or changes the process.
 
-mod descriptors;
-mod serve;
+mod configuration;
+mod error;
+mod origin;
+mod resolve;
+mod table;
+mod value;
 
-pub use serve::{ConfigError, IdentityFrom, LogFormat, ServeFlags, TlsMin};
+pub use configuration::{Configuration, Entry};
+pub use error::ConfigError;
+pub use origin::{Origin, Setting};
+pub use resolve::{FewerConnections, Resolved};
+pub use table::{Access, Limits, Listening, Logging, Times, Tls, Values};
+pub use value::{IdentityFrom, LogFormat, TlsMin};

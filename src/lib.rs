@@ -20,25 +20,47 @@
 //! | 3 | [`client`] | the Rust client |
 //! | 4 | [`broker`] | the registry, sessions, routes, outboxes |
 //! | 5 | [`server`] | sockets, the life of a connection, shutdown |
-//! | 6 | [`config`] | from what was typed to what it means |
+//! | 6 | [`config`] | the settings of `serve`, and where each value came from |
 //! | 7 | [`cli`] | the commands |
 //!
 //! `docs/architecture.md` tells the whole, with its invariants.
+//!
+//! With `default-features = false, features = ["client"]` it is the Rust client alone: `protocol`,
+//! `topic`, `client`, and what of the rooms below them it needs.
 
+#![cfg_attr(
+    not(feature = "broker"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the lower rooms serve the broker as well as the client"
+    )
+)]
+
+#[cfg(feature = "broker")]
 pub mod access;
+#[cfg(feature = "broker")]
 pub mod broker;
+#[cfg(feature = "broker")]
 pub mod cli;
 pub mod client;
 pub mod clock;
+#[cfg(feature = "broker")]
 pub mod config;
 pub mod files;
+#[cfg(feature = "broker")]
 pub mod identity;
+#[cfg(feature = "broker")]
 pub mod network;
+#[cfg(feature = "broker")]
 pub mod pki;
+#[cfg(feature = "broker")]
 pub mod policy;
 pub mod protocol;
+#[cfg(feature = "broker")]
 pub mod server;
 pub mod text;
 pub mod tls;
+#[cfg(feature = "broker")]
 pub mod tokens;
 pub mod topic;

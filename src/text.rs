@@ -3,6 +3,8 @@
 //! Owns how a text from outside is shown on a terminal or in a log, and how moments and bytes are
 //! written there.
 
+use std::{borrow::Cow, path::Path};
+
 use chrono::{DateTime, SecondsFormat, Utc};
 
 /// Characters of a text that [`quoted`] shows.
@@ -29,10 +31,36 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// The characters with which one text can be made to look like another (Unicode TR 36, 3.1).
+/// A text that reads as it is, except that characters that command a terminal, end a line or turn
+/// the direction of writing are spelled as JSON spells them (`\u001b`).
+#[must_use]
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| c.is_control() || turns_direction(c);
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut spelled = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_harmful(c) {
+            spelled.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            spelled.push(c);
+        }
+    }
+    Cow::Owned(spelled)
+}
+
+/// The same of a path: who makes a file chooses its name.
+#[must_use]
+pub fn harmless_path(path: &Path) -> String {
+    harmless(&path.to_string_lossy()).into_owned()
+}
+
+/// The characters with which one text can be made to look like another (Unicode TR 36, 3.1): those
+/// with the property `Bidi_Control`.
 #[must_use]
 pub const fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A moment as all that people read shows it: RFC 3339, UTC, whole seconds.
@@ -66,5 +94,14 @@ mod tests {
             r"a\nb\u{1b}[2J\u{202e}\u{200b}"
         );
         assert_eq!(escaped(r#"a"\"#), r#"a\"\\"#);
+    }
+
+    #[test]
+    fn spells_out_what_commands_a_terminal() {
+        assert_eq!(harmless("{\"a\":\"ü 🦀\"}"), "{\"a\":\"ü 🦀\"}");
+        assert_eq!(
+            harmless("a\u{9b}31m\n\u{202e}\u{61c}\u{7f}"),
+            "a\\u009b31m\\u000a\\u202e\\u061c\\u007f"
+        );
     }
 }

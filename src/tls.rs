@@ -5,26 +5,38 @@
 //!
 //! Each file of certificates is read once: what is checked is what is used.
 
+mod client;
+#[cfg(feature = "broker")]
 mod client_use;
-mod config;
+mod credentials;
+#[cfg(feature = "broker")]
 mod crl;
 mod error;
 mod expiry;
 mod handshake_text;
 pub(crate) mod pem;
 mod reading;
+#[cfg(feature = "broker")]
 mod revocation;
 mod roots;
+#[cfg(feature = "broker")]
+mod server;
 mod trust;
+#[cfg(feature = "broker")]
 mod verify;
 pub(crate) mod x509;
 
-pub use config::{Credentials, ServerTls, ServerTlsFiles, TlsVersion, client_config};
+pub use client::client_config;
+pub use credentials::{Credentials, TlsVersion};
 pub use error::TlsError;
 pub use expiry::Expiry;
 pub use handshake_text::NotTls;
 pub(crate) use handshake_text::certificate_fault;
+#[cfg(feature = "broker")]
+pub use server::{ServerTls, ServerTlsFiles};
+#[cfg(feature = "broker")]
 pub use verify::{ClientCertificateError, ClientVerifier, refusal_code, tls_refusal};
 
 #[cfg(test)]
+#[cfg(feature = "broker")]
 mod tests;

@@ -26,7 +26,7 @@ pub use signed::SignedTokenKeys;
 pub use store::{TokenEntry, TokenStore};
 pub use token_file::{Changed, TokenFile};
 
-use crate::protocol::{Code, Fault};
+use crate::protocol::{Code, CodedError};
 use crate::{access::TokenScope, identity::Identity};
 
 /// Bytes of a token. A line before authentication has hardly more.
@@ -231,7 +231,7 @@ impl TokenError {
     }
 }
 
-impl From<TokenError> for Fault {
+impl From<TokenError> for CodedError {
     fn from(fault: TokenError) -> Self {
         Self::new(fault.code, fault.reason)
     }

@@ -1,16 +1,20 @@
-//! Topics and filters: what they are, and which filter matches which topic.
+//! Topics and filters: what is valid as one, and which filter matches which topic.
 //!
-//! Pure: no clients, no sockets. [`Topic`] and [`TopicFilter`] are different types, and their
-//! constructors are the only place where their text is judged.
+//! Pure: no clients, no sockets. [`Topic`] and [`TopicFilter`] are different types, and nothing but their
+//! `parse` checks their text.
 
 mod filter;
 mod name;
+#[cfg(feature = "broker")]
 mod node;
+#[cfg(feature = "broker")]
 mod small_map;
+#[cfg(feature = "broker")]
 mod tree;
 
 pub use filter::{FilterError, FilterShape, TopicFilter};
 pub use name::{Topic, TopicError};
+#[cfg(feature = "broker")]
 pub use tree::{FilterTree, Subscribers};
 
 /// Bytes of a topic or filter.
@@ -19,7 +23,7 @@ pub const TOPIC_BYTES_MAX: usize = 512;
 /// Levels of a topic or filter.
 pub const TOPIC_LEVELS_MAX: usize = 32;
 
-/// What a topic and a filter have in common.
+/// The rules that topics and filters share.
 fn check_shape(text: &str) -> Result<(), ShapeError> {
     if text.is_empty() {
         return Err(ShapeError::Empty);
@@ -27,7 +31,7 @@ fn check_shape(text: &str) -> Result<(), ShapeError> {
     if text.len() > TOPIC_BYTES_MAX {
         return Err(ShapeError::TooLong);
     }
-    // One pass over the bytes: this is asked for every message.
+    // One pass over the bytes, because this runs for every message.
     let (mut levels, mut at_level_start, mut is_ascii) = (1, true, true);
     for byte in text.bytes() {
         match byte {
@@ -45,23 +49,23 @@ fn check_shape(text: &str) -> Result<(), ShapeError> {
     if levels > TOPIC_LEVELS_MAX {
         return Err(ShapeError::TooManyLevels);
     }
-    // The control characters beyond ASCII.
+    // Control characters outside ASCII.
     if !is_ascii && text.chars().any(char::is_control) {
         return Err(ShapeError::ControlCharacter);
     }
     Ok(())
 }
 
-/// What can be wrong with a topic and a filter alike.
+/// What can be wrong with a topic and with a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
-    /// Nothing in it.
+    /// No text at all.
     #[error("it is empty")]
     Empty,
-    /// Over [`TOPIC_BYTES_MAX`].
+    /// More than [`TOPIC_BYTES_MAX`].
     #[error("it is longer than {TOPIC_BYTES_MAX} bytes")]
     TooLong,
-    /// Over [`TOPIC_LEVELS_MAX`].
+    /// More than [`TOPIC_LEVELS_MAX`].
     #[error("it has more than {TOPIC_LEVELS_MAX} levels")]
     TooManyLevels,
     /// Two `/` in a row, or one at either end.

@@ -1,5 +1,6 @@
-//! Holds the floors of the house: a room imports from its own floor and those below, never from
-//! above. `src/lib.rs` draws the same map for its readers.
+//! Holds the structure of the source: a room imports from its own floor and those below, never from
+//! above, and no two files import each other, not even by way of others. `src/lib.rs` draws the same
+//! map for its readers.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +13,9 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::{Attribute, Item, UseTree, visit::Visit};
 
 const FLOORS: &[(&str, u8)] = &[
     ("clock", 0),
@@ -32,6 +36,15 @@ const FLOORS: &[(&str, u8)] = &[
     ("config", 6),
     ("cli", 7),
 ];
+
+/// Lines of a file that are neither tests nor empty.
+const CODE_LINES_MAX: usize = 500;
+
+/// The names that lead to a module from the crate: none for the crate itself.
+type Module = Vec<String>;
+
+/// A path as it is written: `["crate", "topic", "Topic"]`.
+type Written = Vec<String>;
 
 fn floor(room: &str) -> Option<u8> {
     FLOORS
@@ -62,171 +75,266 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The names of the modules that lead to a file, its own the last: none for `lib.rs`.
-fn modules(file: &Path) -> Vec<String> {
+/// The module of a file.
+fn module_of(file: &Path) -> Module {
     let text = |part: std::path::Component<'_>| part.as_os_str().to_str().unwrap().to_owned();
-    let mut modules: Vec<String> = file.with_extension("").components().map(text).collect();
-    if matches!(
-        modules.last().map(String::as_str),
-        Some("mod" | "lib" | "main")
-    ) {
-        modules.pop();
+    let mut module: Module = file.with_extension("").components().map(text).collect();
+    if matches!(module.last().map(String::as_str), Some("lib" | "main")) {
+        module.pop();
     }
-    modules
+    module
 }
 
-/// Blanks out comments, documentation, strings and characters.
-fn code_alone(text: &str) -> String {
-    let bytes: Vec<char> = text.chars().collect();
-    let mut code = String::with_capacity(text.len());
-    let mut at = 0;
-    let skip_to = |from: usize, end: &[char]| {
-        let mut at = from;
-        while at < bytes.len() && !bytes[at..].starts_with(end) {
-            at += 1;
+fn is_test_file(file: &Path) -> bool {
+    module_of(file).iter().any(|name| name.ends_with("tests"))
+}
+
+/// Every path in the code of a file that begins with `crate`, `super` or `self`, and those of `use`.
+#[derive(Default)]
+struct Paths {
+    found: Vec<Written>,
+    /// How many modules within the file lead to where the visitor is.
+    depth: usize,
+    with_tests: bool,
+}
+
+impl Paths {
+    fn of(code: &str, with_tests: bool) -> Vec<Written> {
+        let mut paths = Self {
+            with_tests,
+            ..Self::default()
+        };
+        paths.visit_file(&syn::parse_file(code).unwrap());
+        paths.found
+    }
+
+    /// Notes a path as it would be written at the top of the file, if it leads out of the file.
+    fn note(&mut self, mut path: Written) {
+        for _ in 0..self.depth {
+            match path.first().map(String::as_str) {
+                Some("super") => drop(path.remove(0)),
+                Some("crate") => {}
+                _ => return,
+            }
         }
-        (at + end.len()).min(bytes.len())
-    };
-    while at < bytes.len() {
-        let rest = &bytes[at..];
-        if rest.starts_with(&['/', '/']) {
-            at = skip_to(at, &['\n']) - 1;
-            code.push(' ');
-            at += 1;
-            code.push('\n');
-        } else if rest.starts_with(&['/', '*']) {
-            let mut depth = 0;
-            loop {
-                if bytes[at..].starts_with(&['/', '*']) {
-                    depth += 1;
-                    at += 2;
-                } else if bytes[at..].starts_with(&['*', '/']) {
-                    depth -= 1;
-                    at += 2;
-                } else {
-                    at += 1;
+        self.found.push(path);
+    }
+
+    fn note_use(&mut self, before: &Written, tree: &UseTree) {
+        let and = |name: &syn::Ident| [before.as_slice(), &[name.to_string()]].concat();
+        match tree {
+            UseTree::Path(path) => self.note_use(&and(&path.ident), &path.tree),
+            UseTree::Name(name) if name.ident == "self" => self.note(before.clone()),
+            UseTree::Name(name) => self.note(and(&name.ident)),
+            UseTree::Rename(rename) => self.note(and(&rename.ident)),
+            UseTree::Glob(_) => self.note(before.clone()),
+            UseTree::Group(group) => {
+                for tree in &group.items {
+                    self.note_use(before, tree);
                 }
-                if depth == 0 || at >= bytes.len() {
-                    break;
+            }
+        }
+    }
+
+    /// Of a macro's tokens, which are no syntax yet.
+    fn note_tokens(&mut self, tokens: TokenStream) {
+        let mut path = Written::new();
+        for token in tokens {
+            match token {
+                TokenTree::Ident(name) => path.push(name.to_string()),
+                TokenTree::Punct(punct) if punct.as_char() == ':' => {}
+                other => {
+                    self.note_rooted(std::mem::take(&mut path));
+                    if let TokenTree::Group(group) = other {
+                        self.note_tokens(group.stream());
+                    }
                 }
             }
-            code.push(' ');
-        } else if let Some(hashes) = raw_string(rest, bytes[..at].last()) {
-            let mut end = vec!['"'];
-            end.extend(std::iter::repeat_n('#', hashes));
-            at = skip_to(at + hashes + 2, &end);
-            code.push_str("\"\"");
-        } else if rest[0] == '"' {
-            at += 1;
-            while at < bytes.len() && bytes[at] != '"' {
-                at += if bytes[at] == '\\' { 2 } else { 1 };
-            }
-            at += 1;
-            code.push_str("\"\"");
-        } else if rest[0] == '\'' && rest.get(1) == Some(&'\\') {
-            at = skip_to(at + 3, &['\'']);
-            code.push(' ');
-        } else if rest[0] == '\'' && rest.get(2) == Some(&'\'') {
-            at += 3;
-            code.push(' ');
-        } else {
-            code.push(rest[0]);
-            at += 1;
+        }
+        self.note_rooted(path);
+    }
+
+    fn note_rooted(&mut self, path: Written) {
+        let is_root = |name: &String| matches!(name.as_str(), "crate" | "super");
+        if let Some(start) = path.iter().position(is_root) {
+            self.note(path[start..].to_vec());
         }
     }
-    code
 }
 
-/// How many `#` a raw string begins with, where one begins.
-fn raw_string(rest: &[char], before: Option<&char>) -> Option<usize> {
-    if rest[0] != 'r'
-        || before.is_some_and(|c| c.is_alphanumeric() || *c == '_') && before != Some(&'b')
-    {
-        return None;
-    }
-    let hashes = rest[1..].iter().take_while(|c| **c == '#').count();
-    (rest.get(1 + hashes) == Some(&'"')).then_some(hashes)
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        let is_cfg = attribute.path().is_ident("cfg");
+        is_cfg && matches!(&attribute.meta, syn::Meta::List(list) if list.tokens.to_string().contains("test"))
+    })
 }
 
-/// The rooms that a file's code names: by `crate::`, or by as many `super::` as lead out of its
-/// own room.
-fn references(text: &str, modules: &[String]) -> BTreeSet<String> {
-    let code = code_alone(text);
-    // Without white space, as `use crate::{` is often broken into lines.
-    let dense: String = code.split_whitespace().collect::<Vec<_>>().join(" ");
-    let dense = dense
-        .replace(" :: ", "::")
-        .replace(":: ", "::")
-        .replace(" ::", "::");
-    let mut roots = vec!["crate::".to_owned()];
-    if !modules.is_empty() {
-        roots.push("super::".repeat(modules.len()));
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Fn(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Mod(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Macro(item) => &item.attrs,
+        _ => &[],
     }
-    let mut found = BTreeSet::new();
-    for root in &roots {
-        for (at, _) in dense.match_indices(root.as_str()) {
-            let before = dense[..at].chars().next_back();
-            if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
-                continue;
-            }
-            let names = first_names(&dense[at + root.len()..]);
-            // Inside of a module in the file, fewer `super` lead out than it seems.
-            let is_room = |name: &String| root == "crate::" || floor(name).is_some();
-            found.extend(names.into_iter().filter(is_room));
-        }
-    }
-    found
 }
 
-/// The first name of a path, or of each path of a group.
-fn first_names(path: &str) -> Vec<String> {
-    let name = |text: &str| -> String {
-        text.trim_start()
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || *c == '_')
-            .collect()
-    };
-    let Some(group) = path.strip_prefix('{') else {
-        return vec![name(path)];
-    };
-    let (mut names, mut depth, mut start) = (Vec::new(), 1, 0);
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 || (depth == 1 && c == ',') {
-            names.push(name(&group[start..at]));
-            start = at + 1;
-        }
-        if depth == 0 {
-            break;
+impl<'ast> Visit<'ast> for Paths {
+    fn visit_item(&mut self, item: &'ast Item) {
+        if self.with_tests || !is_for_tests(attributes(item)) {
+            syn::visit::visit_item(self, item);
         }
     }
-    names.retain(|name| !name.is_empty());
-    names
+
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        self.depth += 1;
+        syn::visit::visit_item_mod(self, item);
+        self.depth -= 1;
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.note_use(&Written::new(), &item.tree);
+        syn::visit::visit_visibility(self, &item.vis);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names = path
+            .segments
+            .iter()
+            .map(|segment| segment.ident.to_string());
+        self.note_rooted(names.collect());
+        syn::visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        self.note_tokens(call.tokens.clone());
+    }
 }
 
-/// What is wrong with the references of one file.
-fn faults(file: &str, text: &str) -> Vec<String> {
-    let modules = modules(Path::new(file));
-    let Some(room) = modules.first() else {
+/// The rest of a path from the crate on, where it is one of this crate's; `module` has written it.
+fn from_the_crate(path: &Written, module: &Module) -> Option<Written> {
+    let ups = path.iter().take_while(|name| *name == "super").count();
+    if ups > 0 {
+        let base = &module[..module.len().checked_sub(ups)?];
+        return Some([base, &path[ups..]].concat());
+    }
+    match path.first()?.as_str() {
+        "crate" => Some(path[1..].to_vec()),
+        "self" => Some([module.as_slice(), &path[1..]].concat()),
+        _ => None,
+    }
+}
+
+/// What is wrong with the rooms that one file names.
+fn faults(file: &str, code: &str) -> Vec<String> {
+    let module = module_of(Path::new(file));
+    let Some(room) = module.first() else {
         return Vec::new();
     };
     let Some(own_floor) = floor(room) else {
         return vec![format!("{file}: `{room}` has no floor")];
     };
-    references(text, &modules)
-        .into_iter()
-        .filter_map(|other| match floor(&other) {
-            Some(floor) if floor <= own_floor => None,
-            Some(floor) => Some(format!(
-                "{file}: floor {own_floor} imports `{other}` from floor {floor}"
-            )),
-            None => Some(format!("{file}: `{other}` is no room")),
-        })
-        .collect()
+    let named = Paths::of(code, true)
+        .iter()
+        .filter_map(|path| from_the_crate(path, &module)?.first().cloned())
+        .collect::<BTreeSet<_>>();
+    let fault = |other: String| match floor(&other) {
+        Some(floor) if floor <= own_floor => None,
+        Some(floor) => Some(format!(
+            "{file}: floor {own_floor} imports `{other}` from floor {floor}"
+        )),
+        None => Some(format!("{file}: `{other}` is no room")),
+    };
+    named.into_iter().filter_map(fault).collect()
+}
+
+/// Which file imports which, tests apart. A name that a file only passes on is its origin's.
+struct Imports(BTreeMap<Module, BTreeSet<Module>>);
+
+impl Imports {
+    fn of(sources: &BTreeMap<Module, String>) -> Self {
+        let passed_on: BTreeMap<&Module, BTreeMap<String, Written>> = sources
+            .iter()
+            .map(|(module, code)| (module, passed_on(code, module, sources)))
+            .collect();
+        let origin = |mut path: Written| loop {
+            // The longest beginning of the path that is a file.
+            let len = (0..=path.len())
+                .rev()
+                .find(|len| sources.contains_key(&path[..*len]));
+            let module: Module = path[..len.unwrap_or(0)].to_vec();
+            let name = path.get(module.len());
+            match name.and_then(|name| passed_on.get(&module)?.get(name)) {
+                Some(further) if *further != path => {
+                    path = [further.as_slice(), &path[module.len() + 1..]].concat();
+                }
+                _ => return module,
+            }
+        };
+        let imports = sources.iter().map(|(module, code)| {
+            let named = Paths::of(code, false).into_iter();
+            let imported = named
+                .filter_map(|path| from_the_crate(&path, module))
+                .map(origin)
+                // To pass something on, or to say who may see it, is not to use it.
+                .filter(|other| other != module && !other.is_empty());
+            (module.clone(), imported.collect::<BTreeSet<_>>())
+        });
+        Self(imports.collect())
+    }
+
+    /// Files that each can be reached from the others.
+    fn circles(&self) -> BTreeSet<BTreeSet<&Module>> {
+        let reached: BTreeMap<&Module, BTreeSet<&Module>> = self
+            .0
+            .keys()
+            .map(|module| (module, self.reached_from(module)))
+            .collect();
+        let circle_of = |module: &Module| {
+            let back = |other: &&&Module| reached[**other].contains(module);
+            reached[module].iter().filter(back).copied().collect()
+        };
+        let circles = self.0.keys().map(circle_of);
+        circles
+            .filter(|circle: &BTreeSet<_>| !circle.is_empty())
+            .collect()
+    }
+
+    fn reached_from(&self, module: &Module) -> BTreeSet<&Module> {
+        let mut reached = BTreeSet::new();
+        let mut next: Vec<&Module> = self.0[module].iter().collect();
+        while let Some(module) = next.pop() {
+            if reached.insert(module) {
+                next.extend(&self.0[module]);
+            }
+        }
+        reached
+    }
+}
+
+/// The names that a file makes its own by `pub use`, each with where it comes from.
+fn passed_on(
+    code: &str,
+    module: &Module,
+    sources: &BTreeMap<Module, String>,
+) -> BTreeMap<String, Written> {
+    let mut names = BTreeMap::new();
+    for item in syn::parse_file(code).unwrap().items {
+        let Item::Use(item) = item else { continue };
+        let mut paths = Paths::default();
+        paths.note_use(&Written::new(), &item.tree);
+        for path in paths.found {
+            let below = [module.as_slice(), &path].concat();
+            let is_child = sources.contains_key(&below[..=module.len()]);
+            let from = from_the_crate(&path, module).or(is_child.then_some(below));
+            if let (Some(from), Some(name)) = (from, path.last()) {
+                names.insert(name.clone(), from);
+            }
+        }
+    }
+    names
 }
 
 #[test]
@@ -238,10 +346,10 @@ fn lower_floors_never_import_upper_ones() {
     );
     let mut imports = 0;
     for file in &files {
-        let text = fs::read_to_string(source().join(file)).unwrap();
-        let found = faults(file.to_str().unwrap(), &text);
+        let code = fs::read_to_string(source().join(file)).unwrap();
+        let found = faults(file.to_str().unwrap(), &code);
         assert!(found.is_empty(), "{found:#?}");
-        imports += references(&text, &modules(file)).len();
+        imports += Paths::of(&code, true).len();
     }
     assert!(
         imports > files.len(),
@@ -250,84 +358,20 @@ fn lower_floors_never_import_upper_ones() {
 }
 
 #[test]
-fn every_room_stands_on_the_map() {
-    let rooms: BTreeSet<String> = files(&source())
+fn no_file_imports_itself_by_way_of_others() {
+    let sources: BTreeMap<Module, String> = files(&source())
         .iter()
-        .filter_map(|file| modules(file).into_iter().next())
+        .filter(|file| !is_test_file(file))
+        .map(|file| {
+            (
+                module_of(file),
+                fs::read_to_string(source().join(file)).unwrap(),
+            )
+        })
         .collect();
-    let known: BTreeSet<String> = FLOORS.iter().map(|(room, _)| (*room).to_owned()).collect();
-    assert_eq!(rooms, known);
-
-    let lib = fs::read_to_string(source().join("lib.rs")).unwrap();
-    let row = |line: &str| {
-        let (floor, room) = line.strip_prefix("//! | ")?.split_once(" | [`")?;
-        let (room, purpose) = room.split_once("`] | ")?;
-        assert!(purpose.len() > 2, "{line}");
-        Some((room.to_owned(), floor.parse::<u8>().ok()?))
-    };
-    let map: BTreeMap<String, u8> = lib.lines().filter_map(row).collect();
-    let known: BTreeMap<String, u8> = FLOORS
-        .iter()
-        .map(|(room, floor)| ((*room).to_owned(), *floor))
-        .collect();
-    assert_eq!(map, known);
-    for room in rooms {
-        assert!(lib.contains(&format!("\npub mod {room};")), "{room}");
-    }
-}
-
-#[test]
-fn the_detector_detects() {
-    let fault = |file: &str, text: &str| !faults(file, text).is_empty();
-    for text in [
-        "use crate::server::Server;",
-        "use crate::{protocol::Code, server::{self, Server}};",
-        "use crate::{\n    protocol::{Code, Fault},\n    cli,\n};",
-        "fn f() { let x = crate::cli::main(); }",
-        "fn f(x: &crate :: config :: ServeFlags) {}",
-        "use super::super::server::Server;",
-        "pub(in crate::server) struct X;",
-        "use crate::nowhere::X;",
-        "/* a */ use /* b */ crate::server::X;",
-        "const C: char = '\"'; use crate::server::X; const D: char = '\"';",
-        "const C: &str = \"\\\"\"; use crate::server::X;",
-        "fn f<'a>(x: &'a str) -> &'a str { crate::server::x(x) }",
-        "const C: &str = r#\"\"\"#; use crate::server::X;",
-        "#[cfg(test)] mod tests { use crate::cli::Cli; }",
-    ] {
-        assert!(fault("broker/registry.rs", text), "{text}");
-    }
-    for text in [
-        "use crate::{protocol::{self, server_event}, topic::Topic, identity::Identity};",
-        "use crate::broker::State;",
-        "use super::{Outbox, server::X};",
-        "pub(crate) fn server() {}",
-        "// use crate::server::X;",
-        "//! use crate::server::X;",
-        "/// [`X`](crate::server::X)\nstruct Y;",
-        "/* use crate::server::X; /* and */ use crate::cli::X; */",
-        "const C: &str = \"crate::server::X\";",
-        "const C: &str = r##\"crate::server::X \"# crate::cli::X\"##;",
-        "use mycrate::server::X;",
-        "use other::crate_::server::X;",
-        "#[cfg(test)] mod tests { use super::super::server_side; }",
-    ] {
-        let found = faults("broker/registry.rs", text);
-        assert!(found.is_empty(), "{text}: {found:?}");
-    }
-    assert!(!fault("broker.rs", "use crate::tls::X;"));
-    assert!(fault("broker.rs", "use super::server::X;"));
-    assert!(fault(
-        "tls/crl/list.rs",
-        "use super::super::super::broker::X;"
-    ));
-    assert!(!fault("tls/crl/list.rs", "use super::super::broker::X;"));
-    assert!(
-        fault("attic.rs", "use crate::protocol::X;"),
-        "a room without a floor"
-    );
-    assert!(
-        !fault("lib.rs", "pub mod cli; use crate::cli::X;"),
-        "the map itself names all"
-    );
+    let imports = Imports::of(&sources);
+    let edges: usize = imports.0.values().map(BTreeSet::len).sum();
+    assert!(edges > sources.len(), "hardly any import was seen: {edges}");
+    let circles = imports.circles();
+    assert!(circles.is_empty(), "{circles:#?}");
 }

@@ -8,7 +8,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fs,
+    fs, iter,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -211,11 +211,17 @@ fn anchors(document: &str) -> BTreeSet<String> {
             .filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     };
-    prose(document)
-        .filter(|line| line.starts_with('#'))
-        .filter_map(heading)
-        .map(slug)
-        .collect()
+    let mut places = BTreeSet::new();
+    let headings = prose(document).filter(|line| line.starts_with('#'));
+    for place in headings.filter_map(heading).map(slug) {
+        // Of headings that are the same, the second has `-1` added, the third `-2`.
+        let numbered = (1..).map(|number| format!("{place}-{number}"));
+        let free = iter::once(place.clone())
+            .chain(numbered)
+            .find(|place| !places.contains(place));
+        places.extend(free);
+    }
+    places
 }
 
 /// What is wrong with one link that stands in the document at `path`.
@@ -276,9 +282,8 @@ fn the_reader_of_the_documents_sees_what_is_wrong() {
         ["a row"]
     );
 
-    let document =
-        "# A `b` c, d\n[x](#a-b-c-d) [y](#nowhere)\n```\n[z](none.md)\n```\n[w]: none.md\n";
-    assert_eq!(links(document), ["#a-b-c-d", "#nowhere", "none.md"]);
+    let document = "# A `b` c, d\n# A b c d\n[x](#a-b-c-d-1) [y](#a-b-c-d-2)\n```\n[z](none.md)\n```\n[w]: none.md\n";
+    assert_eq!(links(document), ["#a-b-c-d-1", "#a-b-c-d-2", "none.md"]);
     let path = root().join("docs/sample.md");
     let faults: Vec<_> = links(document)
         .into_iter()
@@ -287,6 +292,142 @@ fn the_reader_of_the_documents_sees_what_is_wrong() {
     assert_eq!(faults.len(), 2, "{faults:?}");
     assert_eq!(fault(&path, document, "../Cargo.toml"), None);
     assert_eq!(fault(&path, document, "https://example.com/none.md"), None);
+}
+
+/// The commands of ours that a text names within its sentences, as `tidings …` in backticks.
+fn named_commands(text: &str) -> Vec<String> {
+    let text: Vec<&str> = prose(text)
+        .map(|line| line.trim_start_matches(['#', ' ']))
+        .collect();
+    let text = text.join(" ");
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|code| code.starts_with("tidings "))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The first word of a command of ours that is no subcommand or flag, where it should be one.
+fn unknown_word(command: &str) -> Option<&str> {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut at = &cli;
+    for word in command.split_whitespace().skip(1) {
+        let flag = word.split('=').next().unwrap_or(word);
+        if flag.starts_with('-') {
+            let is_known = at.get_arguments().any(|known| {
+                let longs = known.get_long_and_visible_aliases().unwrap_or_default();
+                let short = known.get_short().map(|short| format!("-{short}"));
+                short.as_deref() == Some(flag)
+                    || longs.iter().any(|long| format!("--{long}") == flag)
+            });
+            if !is_known {
+                return Some(word);
+            }
+        } else if let Some(below) = at.find_subcommand(word) {
+            at = below;
+        } else if at.has_subcommands() && word != "…" {
+            return Some(word);
+        }
+    }
+    None
+}
+
+#[test]
+fn every_command_that_a_sentence_names_is_there() {
+    let packaging = fs::read_dir(root().join("packaging"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut named = 0;
+    for path in documents().into_iter().chain(packaging) {
+        let text = fs::read_to_string(&path).unwrap();
+        for command in named_commands(&text) {
+            let unknown = unknown_word(&command);
+            assert_eq!(unknown, None, "{}: {command}", path.display());
+            named += 1;
+        }
+    }
+    assert!(named > 0);
+
+    assert_eq!(
+        named_commands("# a `tidings\n# pub` `x` b"),
+        ["tidings pub"]
+    );
+    for (command, unknown) in [
+        ("tidings certs renew NAME --revoke", None),
+        ("tidings sub -t '#' -v", None),
+        ("tidings publish", Some("publish")),
+        ("tidings certs issues", Some("issues")),
+        ("tidings sub --topics", Some("--topics")),
+        ("tidings serve -x", Some("-x")),
+    ] {
+        assert_eq!(unknown_word(command), unknown, "{command}");
+    }
+}
+
+/// The sources of the program, with texts that go on in the next line in one piece.
+fn sources() -> String {
+    let mut text = String::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let mut goes_on = false;
+            for line in fs::read_to_string(path).unwrap().lines() {
+                let line = if goes_on { line.trim_start() } else { line };
+                goes_on = line.ends_with('\\');
+                text.push_str(line.trim_end_matches('\\'));
+                if !goes_on {
+                    text.push('\n');
+                }
+            }
+        }
+    }
+    text
+}
+
+/// What is quoted of a message in a cell of a table: the pieces between `…` that are sentences.
+fn quoted_pieces(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|quoted| quoted.split('…'))
+        .map(|piece| piece.trim_matches([' ', ':']))
+        .filter(|piece| piece.contains(' '))
+}
+
+/// An operator searches the document for what the log says.
+#[test]
+fn messages_that_operations_quotes_are_those_of_the_program() {
+    const OF_OTHERS: [&str; 3] = [
+        "Permission denied",
+        "Address already in use",
+        "Cannot assign requested address",
+    ];
+    let document = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let sources = sources();
+    let (mut section, mut quoted) = ("", 0);
+    for line in document.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            section = heading;
+        }
+        let column = match section {
+            "The log" => 1,
+            "Troubleshooting" => 2,
+            _ => continue,
+        };
+        let cell = line.split('|').nth(column).unwrap_or_default();
+        for piece in quoted_pieces(cell).filter(|piece| !OF_OTHERS.contains(piece)) {
+            assert!(sources.contains(piece), "no message has {piece:?}: {line}");
+            quoted += 1;
+        }
+    }
+    assert!(quoted > 50, "{quoted}");
 }
 
 /// The rule for characters, as `docs/security.md` states it, against the code, for every character.

@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use chrono::DateTime;
 use serde_json::{Value, json};
 use tidings::protocol::{
-    ClientId, Code, EventName, ServerEvent, Timestamp, client_event,
-    server_event::{ServerLine, encode_into},
+    ClientId, Code, EventName, MessageTemplate, ServerEvent, Timestamp, client_event,
+    server_event::{ServerLine, encode},
 };
 
 const EVENTS: &str = include_str!("../docs/events.md");
@@ -87,15 +87,9 @@ fn assert_is_written(example: &str) {
         .expect(example)
         .to_utc()
         .into();
-    let mut written = Vec::new();
-    encode_into(&event, &line.id, timestamp, &mut written);
-    assert_eq!(
-        String::from_utf8(written)
-            .unwrap()
-            .strip_suffix('\n')
-            .unwrap(),
-        example
-    );
+    let written = encode(&event, &line.id, timestamp);
+    let written = std::str::from_utf8(written.as_ref()).unwrap();
+    assert_eq!(written.strip_suffix('\n').unwrap(), example);
 }
 
 fn assert_same_names<'a>(
@@ -121,11 +115,11 @@ fn assert_same_names<'a>(
 #[test]
 fn every_server_event_is_explained_and_written_as_shown() {
     let sections = sections(EVENTS);
-    let sections = part(&sections, "From the server");
+    let sections = part(&sections, "From the broker");
     assert_same_names(
         &sections,
         ServerEvent::NAMES.iter().copied(),
-        "From the server",
+        "From the broker",
     );
     for section in sections {
         for example in &section.examples {
@@ -136,10 +130,13 @@ fn every_server_event_is_explained_and_written_as_shown() {
     }
 }
 
+/// The client whose connection the examples show.
+fn alice() -> ClientId {
+    serde_json::from_value(json!("01940c2e-5b7a-7d10-8f3a-6c2b9e4d1a55")).unwrap()
+}
+
 #[test]
 fn every_client_event_is_explained_and_read_as_shown() {
-    let own_id: ClientId =
-        serde_json::from_value(json!("01940c2e-5b7a-7d10-8f3a-6c2b9e4d1a55")).unwrap();
     let sections = sections(EVENTS);
     let sections = part(&sections, "From the client");
     assert_same_names(
@@ -149,19 +146,68 @@ fn every_client_event_is_explained_and_read_as_shown() {
     );
     for section in sections {
         for example in &section.examples {
-            match client_event::decode(example.as_bytes(), own_id, |_| Ok(())) {
+            match client_event::decode(example.as_bytes(), alice(), |_| Ok(())) {
                 Ok(event) => assert_eq!(event.name().as_str(), section.name, "{example}"),
-                Err(rejected) => panic!("{}: {example}", rejected.fault),
+                Err(error) => panic!("{error}: {example}"),
             }
         }
     }
+}
+
+/// That the broker plays it so is a test of `tests/e2e/events.rs`.
+#[test]
+fn the_session_is_made_of_lines_of_the_protocol() {
+    let (_, session) = EVENTS.split_once("```text\n").unwrap();
+    let (session, _) = session.split_once("```").unwrap();
+    let mut refused = None;
+    for line in session.lines() {
+        match line.split_at(2) {
+            ("< ", line) => {
+                assert_is_written(line);
+                if let Some(code) = refused.take() {
+                    assert_eq!(code_in(&serde_json::from_str(line).unwrap()), Some(code));
+                }
+            }
+            ("> ", line) => {
+                let decoded = client_event::decode(line.as_bytes(), alice(), |_| Ok(()));
+                refused = decoded.err().map(|rejected| rejected.cause.code.as_str());
+            }
+            _ => panic!("neither sent nor received: {line}"),
+        }
+    }
+    assert_eq!(refused, None);
+}
+
+#[test]
+fn the_contents_name_every_section_in_order() {
+    let (_, rest) = EVENTS.split_once("## Contents\n").unwrap();
+    let (contents, rest) = rest.split_once("\n## ").unwrap();
+    let named = contents
+        .split('[')
+        .skip(1)
+        .map(|link| link.split_once(']').expect("a link").0);
+    let headings = rest.lines().take(1).chain(rest.lines().filter_map(|line| {
+        line.strip_prefix("### ")
+            .or_else(|| line.strip_prefix("## "))
+    }));
+    assert_eq!(named.collect::<Vec<_>>(), headings.collect::<Vec<_>>());
+}
+
+/// The document says by how much a `message` can be longer than the line that published it.
+#[test]
+fn a_message_is_little_longer_than_its_publish() {
+    assert!(EVENTS.contains("a `message` by up to 2 KiB"));
+    // Every character needs an escape.
+    let (topic, sender) = ("\"".repeat(512), "\"".repeat(256));
+    let template = MessageTemplate::new(alice(), &sender, &topic);
+    assert!(template.line_len(0) <= 2048);
 }
 
 #[test]
 fn nothing_is_explained_but_events() {
     for section in sections(EVENTS) {
         assert!(
-            ["From the server", "From the client"].contains(&section.part),
+            ["From the broker", "From the client"].contains(&section.part),
             "`{}` stands in {:?}",
             section.name,
             section.part
@@ -232,6 +278,26 @@ fn every_code_is_explained_with_an_example_of_it() {
     }
 }
 
+#[test]
+fn every_code_says_whether_to_retry() {
+    let mut code = "";
+    let mut told = Vec::new();
+    for line in CODES.lines() {
+        if let Some(heading) = line.strip_prefix("### `") {
+            code = heading.trim_end_matches('`');
+        }
+        if let Some(retry) = line.strip_prefix("**Retry?** ") {
+            let word = retry.split([',', ':', '.']).next().unwrap();
+            told.push((code, word));
+        }
+    }
+    let known = Code::ALL.iter().map(|code| {
+        let word = if code.retryable() { "Yes" } else { "No" };
+        (code.as_str(), word)
+    });
+    assert_eq!(told, known.collect::<Vec<_>>());
+}
+
 /// The code that a line of the server carries, wherever its event has it.
 fn code_in(line: &Value) -> Option<&str> {
     let member = if line["event"] == "client_disconnected" {
@@ -292,7 +358,7 @@ fn help_is_shown_as_it_is() {
 #[test]
 fn the_reader_of_the_documents_sees_what_is_wrong() {
     let document = "\
-## From the server
+## From the broker
 
 ### `one`
 
@@ -319,7 +385,7 @@ not an example
         .iter()
         .map(|s| (s.part, s.name, s.examples.len()))
         .collect();
-    assert_eq!(seen, [("From the server", "one", 1), ("Other", "two", 0)]);
+    assert_eq!(seen, [("From the broker", "one", 1), ("Other", "two", 0)]);
     assert_eq!(rows(document), [("three", true), ("four", false)]);
     assert!(std::panic::catch_unwind(|| assert_is_written(r#"{"event":"ping"}"#)).is_err());
     let spaced =

@@ -6,8 +6,8 @@ use serde::de::IgnoredAny;
 use tidings::protocol::{
     ClientEvent, ClientId, Code, EventName, LineSplitter, LineTooLong, ServerEvent, ServerId,
     Timestamp,
-    client_event::{self, Rejected},
-    server_event::{ErrorContent, ServerLine, encode},
+    client_event::{self, LineError},
+    server_event::{ServerLine, encode},
 };
 
 use crate::oracle::take_byte;
@@ -68,11 +68,11 @@ fn check_decoding(line: &[u8]) {
     }
     match decoded {
         Ok(event) => check_event(line, &event),
-        Err(rejected) => check_answer(rejected),
+        Err(error) => check_answer(error),
     }
 }
 
-fn decode(line: &[u8]) -> Result<ClientEvent<'_>, Rejected<'_>> {
+fn decode(line: &[u8]) -> Result<ClientEvent<'_>, LineError<'_>> {
     let own_id: ClientId = serde_json::from_value(OWN_ID.into()).expect("an id");
     client_event::decode(line, own_id, |_| Ok(()))
 }
@@ -80,15 +80,15 @@ fn decode(line: &[u8]) -> Result<ClientEvent<'_>, Rejected<'_>> {
 /// All that the server goes by, but for the words of a fault: they have columns in them.
 type Outcome = Result<Vec<u8>, (Code, Option<String>, Option<String>)>;
 
-fn outcome(decoded: &Result<ClientEvent<'_>, Rejected<'_>>) -> Outcome {
+fn outcome(decoded: &Result<ClientEvent<'_>, LineError<'_>>) -> Outcome {
     match decoded {
         Ok(event) => Ok(client_event::encode(event)),
-        Err(Rejected {
-            fault,
+        Err(LineError {
+            cause,
             event,
             reference,
         }) => Err((
-            fault.code,
+            cause.code,
             event.as_deref().map(str::to_owned),
             reference.as_deref().map(str::to_owned),
         )),
@@ -114,21 +114,16 @@ fn is_within(part: &str, whole: &[u8]) -> bool {
     start <= part.start && part.end <= end
 }
 
-fn check_answer(rejected: Rejected<'_>) {
-    let Rejected {
-        fault,
-        event,
-        reference,
-    } = rejected;
-    let code = fault.code;
-    let answer = ServerEvent::Error(ErrorContent::new(fault, event, reference));
+fn check_answer(error: LineError<'_>) {
+    let code = error.cause.code;
+    let answer = ServerEvent::Error(error.into());
     let frame = encode(&answer, &ServerId::fresh(), Timestamp::now());
     let line = frame.as_ref();
     assert!(line.len() <= ANSWER_BYTES_MAX, "{} bytes", line.len());
     let line = line.strip_suffix(b"\n").expect("a line");
     assert!(line.iter().all(|byte| *byte >= b' '));
     match ServerLine::parse(line).map(|line| line.event) {
-        Ok(Some(ServerEvent::Error(error))) => assert_eq!(error.code, code.as_str()),
+        Ok(Some(ServerEvent::Error(error))) => assert_eq!(error.error.code, code.as_str()),
         other => panic!("{other:?}"),
     }
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     identity::Identity,
     protocol::ClientId,
+    text::harmless_path,
     topic::{Topic, TopicFilter},
 };
 
@@ -222,7 +223,7 @@ impl AccessRules {
     /// A rule, as a place that editors can open.
     fn place(&self, rule: Option<usize>) -> String {
         match (&self.0, rule) {
-            (Basis::File { path, .. }, Some(line)) => format!("{}:{line}", path.display()),
+            (Basis::File { path, .. }, Some(line)) => format!("{}:{line}", harmless_path(path)),
             _ => "the lack of an access file".to_owned(),
         }
     }

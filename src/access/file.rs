@@ -14,7 +14,7 @@ use super::{
     pattern::{FilterTemplate, IdentityPattern},
     permissions::ClientLimits,
 };
-use crate::identity::Identity;
+use crate::{identity::Identity, text::quoted};
 
 /// One `[[rule]]`.
 #[derive(Debug)]
@@ -104,7 +104,10 @@ pub(super) fn rules(path: &Path, contents: &[u8]) -> Result<Vec<Rule>, AccessErr
                 return Err(source.fault(key.span().start, "a rule begins with `[[rule]]`"));
             }
             (unknown, _) => {
-                let reason = format!("unknown key {unknown:?}: there are only `[[rule]]`s here");
+                let reason = format!(
+                    "unknown key {}: there are only `[[rule]]`s here",
+                    quoted(unknown)
+                );
                 return Err(source.fault(key.span().start, reason));
             }
         }
@@ -209,7 +212,7 @@ impl<'a> Source<'a> {
                 rule.limits.errors_per_minute = Some(self.number(name, value, u32::MAX)?);
             }
             unknown => {
-                let reason = format!("unknown key {unknown:?}: a rule has {KEYS}");
+                let reason = format!("unknown key {}: a rule has {KEYS}", quoted(unknown));
                 return Err(self.fault(key.span().start, reason));
             }
         }
@@ -224,7 +227,10 @@ impl<'a> Source<'a> {
         let patterns = self.texts(name, value)?.map(|text| {
             let (text, start) = text?;
             IdentityPattern::parse(text).map_err(|fault| {
-                self.fault(start, format!("no identity is like {text:?}: {fault}"))
+                self.fault(
+                    start,
+                    format!("no identity is like {}: {fault}", quoted(text)),
+                )
             })
         });
         let patterns: Vec<_> = patterns.collect::<Result<_, _>>()?;
@@ -243,12 +249,14 @@ impl<'a> Source<'a> {
     ) -> Result<Vec<FilterTemplate>, AccessError> {
         let templates = self.texts(name, value)?.map(|text| {
             let (text, start) = text?;
-            let template = FilterTemplate::parse(text)
-                .map_err(|fault| self.fault(start, format!("{text:?} in `{name}`: {fault}")))?;
+            let template = FilterTemplate::parse(text).map_err(|fault| {
+                self.fault(start, format!("{} in `{name}`: {fault}", quoted(text)))
+            })?;
             if effect == Effect::Allow && template.is_reserved() {
                 let reason = format!(
-                    "{text:?} in `{name}`: topics that begin with `$` belong to the server, and \
-                     cannot be allowed"
+                    "{} in `{name}`: topics that begin with `$` belong to the server, and \
+                     cannot be allowed",
+                    quoted(text)
                 );
                 return Err(self.fault(start, reason));
             }

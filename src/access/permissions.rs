@@ -10,7 +10,7 @@ use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use super::coverage::{helps_to_cover, is_covered};
 use crate::{
-    protocol::{Code, Fault},
+    protocol::{Code, CodedError},
     text::quoted,
     topic::{Topic, TopicFilter},
 };
@@ -175,7 +175,7 @@ pub struct Denial {
     pub rule: Option<usize>,
 }
 
-impl From<Denial> for Fault {
+impl From<Denial> for CodedError {
     fn from(denial: Denial) -> Self {
         Self::new(denial.code, denial.reason)
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{protocol::Fault, topic::Topic};
+use crate::{protocol::CodedError, topic::Topic};
 
 fn rules(text: &str) -> AccessRules {
     AccessRules::parse(Path::new("access.toml"), text.as_bytes()).unwrap()
@@ -120,7 +120,7 @@ fn an_identity_that_no_rule_matches_is_refused() {
         rule: None,
     };
     assert_eq!(denial, expected);
-    let fault = Fault::from(denial.clone());
+    let fault = CodedError::from(denial.clone());
     assert_eq!((fault.code, fault.reason), (denial.code, denial.reason));
 }
 

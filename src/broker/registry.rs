@@ -17,7 +17,7 @@ use super::{
 use crate::{
     access::{AccessRules, TokenScope},
     identity::Identity,
-    protocol::{ClientId, CloseReason, Code, Fault, Frame, ServerId, Timestamp},
+    protocol::{ClientId, CloseReason, Code, CodedError, Frame, ServerId, Timestamp},
     topic::TopicFilter,
 };
 
@@ -40,7 +40,7 @@ pub struct Registry {
 #[error("the registry has ended")]
 pub struct RegistryGone;
 
-impl From<RegistryGone> for Fault {
+impl From<RegistryGone> for CodedError {
     fn from(_: RegistryGone) -> Self {
         Self::new(Code::InternalError, "the server failed; its log says more")
     }

@@ -1,7 +1,7 @@
 use super::RegistryGone;
 use crate::{
     access::Denial,
-    protocol::{Code, Fault},
+    protocol::{Code, CodedError},
 };
 
 /// Why the broker does not do what a client asks.
@@ -9,7 +9,7 @@ use crate::{
 pub enum RequestError {
     /// It cannot be done.
     #[error(transparent)]
-    Fault(Fault),
+    Fault(CodedError),
     /// The access rules do not let this client do it.
     #[error("{} ({})", .0.reason, .0.code)]
     Denied(Denial),
@@ -26,8 +26,8 @@ impl RequestError {
     }
 }
 
-impl From<Fault> for RequestError {
-    fn from(fault: Fault) -> Self {
+impl From<CodedError> for RequestError {
+    fn from(fault: CodedError) -> Self {
         Self::Fault(fault)
     }
 }
@@ -44,7 +44,7 @@ impl From<RegistryGone> for RequestError {
     }
 }
 
-impl From<RequestError> for Fault {
+impl From<RequestError> for CodedError {
     fn from(refusal: RequestError) -> Self {
         match refusal {
             RequestError::Fault(fault) => fault,

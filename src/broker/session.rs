@@ -9,7 +9,7 @@ use crate::{
     access::ClientLimits,
     identity::Identity,
     protocol::{
-        ClientId, CloseReason, Frame, ServerEvent, Timestamp,
+        ClientId, CloseReason, Frame, LineBuffer, ServerEvent, Timestamp,
         client_event::{Publish, Subscribe},
         server_event::{Published, Subscription, encode},
     },
@@ -42,7 +42,7 @@ pub struct Session {
 struct Run {
     topic: Topic<'static>,
     route: Route,
-    lines: Vec<u8>,
+    lines: LineBuffer,
     /// Of the messages in `lines` that want to be answered.
     references: Vec<String>,
 }
@@ -170,7 +170,7 @@ impl Session {
         Ok(Run {
             topic,
             route,
-            lines: Vec::new(),
+            lines: LineBuffer::default(),
             references: Vec::new(),
         })
     }

@@ -7,7 +7,7 @@ mod reevaluation;
 mod subscriptions;
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
     net::SocketAddr,
     sync::Arc,
 };
@@ -27,7 +27,7 @@ use crate::{
     access::{AccessRules, Permissions, TokenScope},
     identity::Identity,
     network::Network,
-    protocol::{ClientId, CloseReason, Code, Fault, Frame, Timestamp},
+    protocol::{ClientId, CloseReason, Code, CodedError, Frame, Timestamp},
     topic::TopicFilter,
 };
 
@@ -166,6 +166,8 @@ pub(super) struct State {
     draining: bool,
     clients: HashMap<ClientId, Client>,
     by_identity: HashMap<Identity, usize>,
+    /// Those of `clients` that are not authenticated, of each identity the oldest first.
+    unauthenticated: BTreeSet<(Identity, ClientId)>,
     by_network: HashMap<Network, usize>,
     roster: Roster,
     /// Those of the roster that want to be told.
@@ -232,6 +234,7 @@ impl State {
             draining: false,
             clients: HashMap::new(),
             by_identity: HashMap::new(),
+            unauthenticated: BTreeSet::new(),
             by_network: HashMap::new(),
             roster: Roster::new(),
             audience: HashMap::new(),
@@ -253,15 +256,19 @@ impl State {
         if batch.routes_changed {
             effects.routes = Some(self.subscriptions.next_generation());
         }
-        for (client_id, outbox) in &self.audience {
-            effects.outgoing.catch_up(*client_id, outbox);
+        if !effects.outgoing.presence.is_empty() {
+            for (client_id, outbox) in &self.audience {
+                effects.outgoing.catch_up(*client_id, outbox);
+            }
         }
         effects
     }
 
     fn apply_one(&mut self, command: Command, now: Timestamp, batch: &mut Batch) {
         let reply = match command {
-            Command::Admit { candidate, reply } => Reply::Admit(reply, self.admit(candidate)),
+            Command::Admit { candidate, reply } => {
+                Reply::Admit(reply, self.admit(candidate, batch))
+            }
             Command::Authenticate {
                 client_id,
                 presence,
@@ -275,7 +282,10 @@ impl State {
                     since: now,
                     wants_presence: presence,
                 };
-                self.authenticate(client_id, authenticated, welcome, batch);
+                if !self.authenticate(client_id, authenticated, welcome, batch) {
+                    // It has given way meanwhile: without an answer, it is no session.
+                    return;
+                }
                 Reply::Done(reply)
             }
             Command::Subscribe {
@@ -331,7 +341,7 @@ impl State {
         outgoing.tell(client.outbox(), told);
     }
 
-    fn admit(&mut self, candidate: Candidate) -> Result<Admitted, RequestError> {
+    fn admit(&mut self, candidate: Candidate, batch: &mut Batch) -> Result<Admitted, RequestError> {
         let Candidate {
             identity,
             address,
@@ -341,10 +351,13 @@ impl State {
         let client_id = (self.new_client_id)();
         let permissions = self.access.permissions(&identity, client_id)?;
         let network = Network::from(address.ip());
-        self.may_admit(&identity, network)?;
+        if let Some(oldest) = self.may_admit(&identity, network)? {
+            self.depart(oldest, CloseReason::AuthenticationTimeout, batch);
+        }
         let handle = Arc::new(ClientHandle::new(outbox, Arc::clone(&permissions)));
         *self.by_identity.entry(identity.clone()).or_default() += 1;
         *self.by_network.entry(network).or_default() += 1;
+        self.unauthenticated.insert((identity.clone(), client_id));
         self.clients.insert(
             client_id,
             Client {
@@ -362,24 +375,34 @@ impl State {
         })
     }
 
-    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), Fault> {
+    /// Whether there is a place for one more; with it comes the client that has to give way.
+    fn may_admit(
+        &self,
+        identity: &Identity,
+        network: Network,
+    ) -> Result<Option<ClientId>, CodedError> {
         let limits = &self.limits;
         let held = |count: Option<&usize>| count.copied().unwrap_or(0);
+        let identity_is_full = is_reached(
+            limits.connections_per_identity,
+            held(self.by_identity.get(identity)),
+        );
+        // Whoever has the certificate and not the token would keep its owner out otherwise.
+        let gives_way = self
+            .oldest_unauthenticated(identity)
+            .filter(|_| identity_is_full);
         if self.draining {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::ServerDraining,
                 "the server is shutting down",
             ))
         } else if is_reached(limits.connections, self.clients.len()) {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::ServerFull,
                 format!("the server holds its {} connections", limits.connections),
             ))
-        } else if is_reached(
-            limits.connections_per_identity,
-            held(self.by_identity.get(identity)),
-        ) {
-            Err(Fault::new(
+        } else if identity_is_full && gives_way.is_none() {
+            Err(CodedError::new(
                 Code::TooManyConnections,
                 format!(
                     "this identity holds its {} connections",
@@ -390,7 +413,7 @@ impl State {
             limits.connections_per_address,
             held(self.by_network.get(&network)),
         ) {
-            Err(Fault::new(
+            Err(CodedError::new(
                 Code::TooManyConnectionsFromAddress,
                 format!(
                     "this address holds its {} connections",
@@ -398,23 +421,32 @@ impl State {
                 ),
             ))
         } else {
-            Ok(())
+            Ok(gives_way)
         }
     }
 
+    fn oldest_unauthenticated(&self, identity: &Identity) -> Option<ClientId> {
+        let from = (identity.clone(), ClientId::FIRST);
+        let (of, oldest) = self.unauthenticated.range(from..).next()?;
+        (of == identity).then_some(*oldest)
+    }
+
+    /// Whether the client is still there.
     fn authenticate(
         &mut self,
         client_id: ClientId,
         authenticated: Authenticated,
         welcome: Frame,
         batch: &mut Batch,
-    ) {
+    ) -> bool {
         let Some(client) = self.clients.get_mut(&client_id) else {
-            return;
+            return false;
         };
+        let key = (client.identity.clone(), client_id);
+        self.unauthenticated.remove(&key);
         if let Some(scope) = &authenticated.scope {
-            let narrowed_to = Arc::clone(&client.permissions).narrowed_to(scope);
-            client.permit(narrowed_to, batch);
+            let narrowed = Arc::clone(&client.permissions).narrowed_to(scope);
+            client.permit(narrowed, batch);
         }
         client.authenticated = Some(authenticated);
         let is_shown = client.permissions.presence();
@@ -422,6 +454,7 @@ impl State {
         if is_shown {
             self.appear(client_id, batch);
         }
+        true
     }
 
     /// Shows a client to the others; from here on it hears of them too, where it wants that.
@@ -487,7 +520,7 @@ impl State {
         }
         let limit = limits.subscriptions_per_client;
         if is_reached(limit, client.subscriptions.len()) {
-            return Err(RequestError::Fault(Fault::new(
+            return Err(RequestError::Fault(CodedError::new(
                 Code::TooManySubscriptions,
                 format!("this client holds its {limit} subscriptions"),
             )));
@@ -513,7 +546,7 @@ impl State {
     ) -> Result<(), RequestError> {
         let client = session(&mut self.clients, client_id)?;
         if !client.subscriptions.remove(filter) {
-            return Err(RequestError::Fault(Fault::new(
+            return Err(RequestError::Fault(CodedError::new(
                 Code::NotSubscribed,
                 "this client has no subscription with exactly this filter",
             )));
@@ -550,6 +583,7 @@ impl State {
         let closed = Told::Close(reason);
         batch.effects.outgoing.tell(client.outbox(), closed);
         let Some(authenticated) = client.authenticated else {
+            self.unauthenticated.remove(&(client.identity, client_id));
             return;
         };
         for filter in &authenticated.subscriptions {
@@ -585,7 +619,7 @@ struct Session<'a> {
 fn session(
     clients: &mut HashMap<ClientId, Client>,
     client_id: ClientId,
-) -> Result<Session<'_>, Fault> {
+) -> Result<Session<'_>, CodedError> {
     clients
         .get_mut(&client_id)
         .and_then(|client| {
@@ -596,7 +630,7 @@ fn session(
                 subscriptions: &mut client.authenticated.as_mut()?.subscriptions,
             })
         })
-        .ok_or_else(|| Fault::new(Code::InternalError, "the server has lost this client"))
+        .ok_or_else(|| CodedError::new(Code::InternalError, "the server has lost this client"))
 }
 
 /// Whether so many are as many as there may be.

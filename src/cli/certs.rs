@@ -1,7 +1,6 @@
 //! `tidings certs`: make certificates, take them back, renew them, and look at them.
 
 use std::{
-    fs,
     io::{self, Write},
     net::IpAddr,
     path::{Path, PathBuf},
@@ -9,6 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use memchr::memmem;
 
 use super::{
     dev::{self, no_certificate},
@@ -16,14 +16,14 @@ use super::{
     say::say,
 };
 use crate::{
-    clock,
+    clock, files,
     identity::{IdentityError, IdentitySource},
     pki::{
         CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, IfRevoked, Purpose, RenewReport,
         RevocationReason, RevokeReport, Revoked, Serial, ServerNames, Validity,
         inspect::{CertificateSummary, ListSummary},
     },
-    text::{day_and_time, escaped},
+    text::{day_and_time, escaped, harmless_path},
 };
 
 /// Days for which a certificate can be asked: ten years, a little less than a new CA has.
@@ -221,10 +221,10 @@ fn init(arguments: &InitArguments, out: &mut impl Write) -> anyhow::Result<()> {
     };
     let report = folder.init(Validity::days(arguments.days), &names)?;
     for path in &report.left {
-        writeln!(out, "left {}", path.display())?;
+        writeln!(out, "left {}", harmless_path(path))?;
     }
     for path in &report.made {
-        writeln!(out, "made {}", path.display())?;
+        writeln!(out, "made {}", harmless_path(path))?;
     }
     for path in report
         .left
@@ -280,8 +280,8 @@ fn issue(arguments: IssueArguments, out: &mut impl Write) -> anyhow::Result<()> 
         ..named
     };
     let files = CertificateFolder::new(folder.dir).issue(&name, &request)?;
-    writeln!(out, "made {}", files.key.display())?;
-    writeln!(out, "made {}", files.certificate.display())?;
+    writeln!(out, "made {}", harmless_path(&files.key))?;
+    writeln!(out, "made {}", harmless_path(&files.certificate))?;
     tell_serial(&first_of(&files.certificate)?, out)
 }
 
@@ -335,7 +335,7 @@ fn tell_revoked(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let (revocation, list) = (&report.revocation, folder.crl());
-    let (serial, reason, list) = (&revocation.serial, revocation.reason, list.display());
+    let (serial, reason, list) = (&revocation.serial, revocation.reason, harmless_path(&list));
     if report.was_there {
         writeln!(
             out,
@@ -364,7 +364,7 @@ fn tell_list(
     writeln!(
         out,
         "made {}, good until {}",
-        list.display(),
+        harmless_path(&list),
         day_and_time(next_update)
     )?;
     say(format!(
@@ -402,13 +402,13 @@ fn renew(arguments: &RenewArguments, out: &mut impl Write) -> anyhow::Result<()>
         folder.revoke(&old, RevocationReason::Superseded)
     });
     for kept in report.old_key.iter().chain([&report.old_certificate]) {
-        writeln!(out, "kept {}", kept.display())?;
+        writeln!(out, "kept {}", harmless_path(kept))?;
     }
-    writeln!(out, "made {}", report.files.key.display())?;
+    writeln!(out, "made {}", harmless_path(&report.files.key))?;
     writeln!(
         out,
         "made {}, good until {}",
-        report.files.certificate.display(),
+        harmless_path(&report.files.certificate),
         day_and_time(report.not_after)
     )?;
     tell_serial(&first_of(&report.files.certificate)?, out)?;
@@ -470,7 +470,7 @@ fn is_list(path: &Path) -> bool {
     const HEADING: &[u8] = b"-----BEGIN X509 CRL-----";
     // What cannot be read is told by who reads it to show it.
     path.extension().is_some_and(|extension| extension == "crl")
-        || fs::read(path).is_ok_and(|bytes| bytes.windows(HEADING.len()).any(|at| at == HEADING))
+        || files::read(path).is_ok_and(|file| memmem::find(&file.bytes, HEADING).is_some())
 }
 
 /// A bare word is looked up in the folder first; whatever else is there is a file.
@@ -498,7 +498,7 @@ fn find(wanted: &Path, dir: &Path) -> Result<PathBuf, UsageError> {
 /// What `show` prints: a key and a value for each line, every stranger's text escaped.
 fn rows(path: &Path, summary: &CertificateSummary, now: DateTime<Utc>) -> Vec<(String, String)> {
     let mut rows = vec![
-        ("file", path.display().to_string()),
+        ("file", harmless_path(path)),
         ("subject", escaped(&summary.subject)),
         ("issuer", escaped(&summary.issuer)),
         ("serial", summary.serial.clone()),
@@ -545,7 +545,7 @@ fn list_rows(path: &Path, list: &ListSummary, now: DateTime<Utc>) -> Vec<(String
     };
     let unsaid = || "not said".to_owned();
     let mut rows = vec![
-        ("file", path.display().to_string()),
+        ("file", harmless_path(path)),
         ("issuer", escaped(&list.issuer)),
         ("crl number", list.number.clone().unwrap_or_else(unsaid)),
         ("this update", day_and_time(list.this_update)),
@@ -605,6 +605,8 @@ fn good_until(end: DateTime<Utc>, now: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use chrono::TimeDelta;
 
     use super::*;

@@ -10,6 +10,7 @@ use crate::{
     client,
     config::ConfigError,
     pki::{IssueError, inspect::InspectError},
+    policy::PolicyError,
     protocol::Code,
     server::ServerError,
     tls::TlsError,
@@ -96,6 +97,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         };
     }
     let is_usage = error.is::<ConfigError>()
+        || error.is::<PolicyError>()
         || error.is::<TlsError>()
         || error.is::<AccessError>()
         || error.is::<TokenFileError>()
@@ -136,12 +138,12 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::server_event::Refused;
+    use crate::protocol::server_event::ErrorBody;
 
     #[test]
     fn a_missing_token_is_told_with_where_to_put_it() {
         let hint_for = |code| {
-            let fault = Refused::new(code, "a sentence").into();
+            let fault = ErrorBody::new(code, "a sentence").into();
             hint(&client::Error::Refused(fault))
         };
         let told = hint_for(Code::TokenMissing);

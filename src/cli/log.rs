@@ -1,13 +1,16 @@
 use std::{
+    collections::VecDeque,
     env,
     io::{self, Write},
-    panic,
+    mem, panic,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
 
+use anyhow::Context;
 use tokio::time::interval;
 use tracing::{Level, Metadata, warn};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter,
     fmt::{MakeWriter, writer::MakeWriterExt},
@@ -16,7 +19,10 @@ use tracing_subscriber::{
 };
 
 use super::exit::UsageError;
-use crate::{config::LogFormat, server::AUDIT_TARGET};
+use crate::{
+    config::{Configuration, LogFormat, Logging, Setting},
+    server::AUDIT_TARGET,
+};
 
 /// Lines that wait in a queue for whoever reads the log. Beyond it they are dropped, counted and
 /// told of: a reader that stalls must not stall the broker.
@@ -24,6 +30,9 @@ const WAITING_LINES_MAX: usize = 16 * 1024;
 
 /// How often it is looked whether lines were dropped.
 const LOSS_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long the end waits for what is still to be written of a queue.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The log while it runs; dropping it writes what still waits, for a second a queue at most.
 ///
@@ -35,82 +44,159 @@ pub(super) struct Log {
 }
 
 /// Lines that wait, and the thread that writes them.
-struct Queue {
-    writer: NonBlocking,
-    dropped: ErrorCounter,
-    _guard: WorkerGuard,
+///
+/// Not that of tracing-appender: its end prints to standard output, and panics where that is closed;
+/// and it has no place for the line that tells what was dropped last.
+#[derive(Clone, Default)]
+struct Queue(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: VecDeque<Vec<u8>>,
+    /// Whether nothing waits, and nothing is being written.
+    is_written: bool,
+    /// How many found no place, and were not told of yet.
+    dropped: usize,
+    /// Places beyond the bound, for the end.
+    spare: usize,
 }
 
 impl Queue {
-    fn new(thread: &str, out: impl Write + Send + 'static) -> Self {
-        let (writer, guard) = NonBlockingBuilder::default()
-            .lossy(true)
-            .buffered_lines_limit(WAITING_LINES_MAX)
-            .thread_name(thread)
-            .finish(out);
-        Self {
-            dropped: writer.error_counter(),
-            writer,
-            _guard: guard,
+    fn new(thread: &str, out: impl Write + Send + 'static) -> io::Result<Self> {
+        let queue = Self::default();
+        let writing = queue.clone();
+        thread::Builder::new()
+            .name(thread.to_owned())
+            .spawn(move || writing.write_to(out))?;
+        Ok(queue)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        let waiting = self.0.waiting.lock();
+        waiting.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes lines as they come, for ever.
+    fn write_to(&self, mut out: impl Write) {
+        let mut waiting = self.waiting();
+        loop {
+            if let Some(line) = waiting.lines.pop_front() {
+                drop(waiting);
+                // Where nobody reads the log, there is nobody to tell.
+                let _ = out.write_all(&line);
+                waiting = self.waiting();
+                continue;
+            }
+            waiting.is_written = true;
+            self.0.changed.notify_all();
+            let changed = self.0.changed.wait_while(waiting, |now| now.is_written);
+            waiting = changed.unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// How many lines were dropped since the last call, where there are any.
+    fn take_dropped(&self) -> Option<usize> {
+        let dropped = mem::take(&mut self.waiting().dropped);
+        (dropped > 0).then_some(dropped)
+    }
+
+    /// Waits until all is written, as long as somebody reads.
+    fn wait_written(&self) {
+        let changed = &self.0.changed;
+        let is_left = |now: &mut Waiting| !now.is_written;
+        drop(changed.wait_timeout_while(self.waiting(), END_TIMEOUT, is_left));
+    }
+}
+
+impl Write for Queue {
+    /// One line, whole.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut waiting = self.waiting();
+        if waiting.lines.len() < WAITING_LINES_MAX + waiting.spare {
+            waiting.lines.push_back(line.to_vec());
+            waiting.is_written = false;
+            self.0.changed.notify_all();
+        } else {
+            waiting.dropped += 1;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 impl Log {
     /// `out` gives handles to the one stream that both queues write to.
-    fn to<W: Write + Send + 'static>(out: impl Fn() -> W) -> Self {
-        Self {
-            audit: Queue::new("audit log", out()),
-            others: Queue::new("log", out()),
-        }
+    fn to<W: Write + Send + 'static>(out: impl Fn() -> W) -> io::Result<Self> {
+        Ok(Self {
+            audit: Queue::new("audit log", out())?,
+            others: Queue::new("log", out())?,
+        })
     }
 
     /// Puts each line into its queue.
     fn writer(&self) -> impl for<'a> MakeWriter<'a> + Send + Sync + 'static {
         let is_audit = |line: &Metadata<'_>| line.target() == AUDIT_TARGET;
-        let audit = self.audit.writer.clone().with_filter(is_audit);
-        audit.or_else(self.others.writer.clone())
+        let (audit, others) = (self.audit.clone(), self.others.clone());
+        let audit = (move || audit.clone()).with_filter(is_audit);
+        audit.or_else(move || others.clone())
     }
 
     /// Tells of lines that were dropped, for ever.
     pub(super) async fn tell_losses(&self) {
-        let (mut audit, mut others) = (0, 0);
         let mut ticks = interval(LOSS_CHECK_INTERVAL);
         loop {
             ticks.tick().await;
-            if let Some(lines) = since(&mut audit, &self.audit.dropped) {
-                warn!(
-                    target: AUDIT_TARGET, lines,
-                    "lines of the audit trail were dropped: the log is read too slowly"
-                );
-            }
-            if let Some(lines) = since(&mut others, &self.others.dropped) {
-                warn!(
-                    lines,
-                    "lines of the log were dropped: it is read too slowly"
-                );
-            }
+            self.tell_dropped();
+        }
+    }
+
+    fn tell_dropped(&self) {
+        if let Some(lines) = self.audit.take_dropped() {
+            warn!(
+                target: AUDIT_TARGET, lines,
+                "lines of the audit trail were dropped: the log is read too slowly"
+            );
+        }
+        if let Some(lines) = self.others.take_dropped() {
+            warn!(
+                lines,
+                "lines of the log were dropped: it is read too slowly"
+            );
         }
     }
 }
 
-/// How many lines were dropped since the last look, where there are any.
-fn since(told: &mut usize, dropped: &ErrorCounter) -> Option<usize> {
-    let all = dropped.dropped_lines();
-    let lines = all - *told;
-    *told = all;
-    (lines > 0).then_some(lines)
+impl Drop for Log {
+    fn drop(&mut self) {
+        let queues = [&self.audit, &self.others];
+        // The last losses are told whatever still waits.
+        for queue in queues {
+            queue.waiting().spare = 1;
+        }
+        self.tell_dropped();
+        queues.into_iter().for_each(Queue::wait_written);
+    }
 }
 
 /// Starts the log, on standard error.
-pub(super) fn start(filter: &str, format: LogFormat) -> anyhow::Result<Log> {
-    let filter = parse_filter(filter)?;
-    let log = Log::to(io::stderr);
+pub(super) fn start(configuration: &Configuration) -> anyhow::Result<Log> {
+    let Logging { log, log_format } = &configuration.values().logging;
+    let filter = parse_filter(log, &configuration.setting("log"))?;
+    let log = Log::to(io::stderr).context("cannot start the threads of the log")?;
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(log.writer());
     // The journal notes the time of every line itself.
     let is_journal = env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream));
-    match format {
+    match log_format {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init()?,
         LogFormat::Human if is_journal => {
             registry
@@ -140,18 +226,18 @@ fn has_colours() -> bool {
 
 /// A lone word is meant as a level. The library would take a mistyped one for the name of a target,
 /// and log nothing at all.
-fn parse_filter(text: &str) -> Result<EnvFilter, UsageError> {
+fn parse_filter(text: &str, setting: &Setting) -> Result<EnvFilter, UsageError> {
     let is_target = |word: &str| word.starts_with("tidings") || word.contains("::");
     let is_level = |word: &str| word == "off" || word.parse::<Level>().is_ok();
     for directive in text.split(',').map(str::trim) {
         if !directive.contains(['=', '[']) && !is_level(directive) && !is_target(directive) {
             return Err(UsageError(format!(
-                "--log {text:?}: {directive:?} is neither a level (error, warn, info, debug, trace, off) nor a filter such as tidings::server=debug"
+                "{setting} {text:?}: {directive:?} is neither a level (error, warn, info, debug, trace, off) nor a filter such as tidings::server=debug"
             )));
         }
     }
     EnvFilter::try_new(text)
-        .map_err(|error| UsageError(format!("--log {text:?} is no filter: {error}")))
+        .map_err(|error| UsageError(format!("{setting} {text:?} is not a filter: {error}")))
 }
 
 /// A panic ends one connection, and must not go by unseen: it is a line of the log like any other.
@@ -166,8 +252,6 @@ fn log_panics() {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Condvar, Mutex};
-
     use tracing::{info, subscriber::with_default};
 
     use super::*;
@@ -205,7 +289,7 @@ mod tests {
     #[test]
     fn noise_does_not_push_the_audit_trail_out() {
         let reader = Stalled::default();
-        let log = Log::to(|| reader.clone());
+        let log = Log::to(|| reader.clone()).unwrap();
         let subscriber = tracing_subscriber::fmt().with_writer(log.writer()).finish();
         with_default(subscriber, || {
             info!(target: AUDIT_TARGET, "the first of the trail");
@@ -213,11 +297,10 @@ mod tests {
             (0..WAITING_LINES_MAX + 11).for_each(|_| info!("noise"));
             info!(target: AUDIT_TARGET, "the last of the trail");
         });
-        let (mut audit, mut others) = (0, 0);
-        assert_eq!(since(&mut audit, &log.audit.dropped), None);
-        let dropped = since(&mut others, &log.others.dropped).unwrap();
+        assert_eq!(log.audit.take_dropped(), None);
+        let dropped = log.others.take_dropped().unwrap();
         assert!((10..=11).contains(&dropped), "{dropped}");
-        assert_eq!(since(&mut others, &log.others.dropped), None, "told once");
+        assert_eq!(log.others.take_dropped(), None, "told once");
         reader.go_on();
         drop(log);
         let read = reader.0.0.lock().unwrap();
@@ -225,5 +308,25 @@ mod tests {
             assert_eq!(read.text.matches(line).count(), 1, "{line}");
         }
         assert_eq!(read.text.lines().count(), WAITING_LINES_MAX + 13 - dropped);
+    }
+
+    #[test]
+    fn what_was_dropped_last_is_told_at_the_end() {
+        let reader = Stalled::default();
+        let log = Log::to(|| reader.clone()).unwrap();
+        let subscriber = tracing_subscriber::fmt().with_writer(log.writer()).finish();
+        with_default(subscriber, || {
+            (0..WAITING_LINES_MAX + 11).for_each(|_| info!("noise"));
+            (0..WAITING_LINES_MAX + 11).for_each(|_| info!(target: AUDIT_TARGET, "trail"));
+            reader.go_on();
+            drop(log);
+        });
+        let read = reader.0.0.lock().unwrap();
+        for line in [
+            "lines of the log were dropped",
+            "lines of the audit trail were dropped",
+        ] {
+            assert_eq!(read.text.matches(line).count(), 1, "{line}");
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::{
     io::{self, Write},
 };
 
+use crate::text::harmless;
+
 /// Standard error for what is only talk. Where nobody can be told any more, the command goes on:
 /// what it does and what it ends with do not hang on its talk.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +24,9 @@ impl Write for Stderr {
     }
 }
 
-/// Says one line.
+/// Says one line. Whatever a server, a file or its name has put into it is no command to a terminal.
 pub(super) fn say(text: impl fmt::Display) {
+    let text = text.to_string();
     // In one piece, so that it does not mix with what others write there.
-    drop(Stderr.write_all(format!("tidings: {text}\n").as_bytes()));
+    drop(Stderr.write_all(format!("tidings: {}\n", harmless(&text)).as_bytes()));
 }

@@ -1,5 +1,4 @@
 use std::{
-    borrow::Cow,
     io::{self, IsTerminal, Write},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::{
     client::{Client, Connectivity, Delivery, Error, Gap, Message, Reconnect},
-    text::turns_direction,
+    text::harmless,
     topic::TopicFilter,
 };
 
@@ -235,24 +234,6 @@ struct Printer {
     is_terminal: bool,
 }
 
-/// What others wrote, without what would command a terminal or turn its text around: such characters
-/// are spelled as JSON spells them.
-fn harmless(text: &str) -> Cow<'_, str> {
-    let is_harmful = |c: char| c.is_control() || turns_direction(c);
-    if !text.contains(is_harmful) {
-        return Cow::Borrowed(text);
-    }
-    let mut spelled = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_harmful(c) {
-            spelled.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            spelled.push(c);
-        }
-    }
-    Cow::Owned(spelled)
-}
-
 impl Printer {
     fn new() -> Self {
         Self {
@@ -284,19 +265,5 @@ impl Printer {
         out.write_all(&self.unwritten)?;
         self.unwritten.clear();
         out.flush()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spells_out_what_commands_a_terminal() {
-        assert_eq!(harmless("{\"a\":\"ü 🦀\"}"), "{\"a\":\"ü 🦀\"}");
-        assert_eq!(
-            harmless("a\u{9b}31m\u{202e}\u{7f}"),
-            "a\\u009b31m\\u202e\\u007f"
-        );
     }
 }

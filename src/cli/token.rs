@@ -14,7 +14,7 @@ use super::{exit::UsageError, say::Stderr};
 use crate::{
     clock,
     identity::Identity,
-    text::{day_and_time, escaped},
+    text::{day_and_time, escaped, harmless_path},
     tokens::{Changed, TokenEntry, TokenFile, is_token_id},
 };
 
@@ -270,7 +270,7 @@ fn tell_revoked(entry: &TokenEntry, talk: &mut impl Write) -> io::Result<()> {
 
 fn warn_of_writers(file: &TokenFile, talk: &mut impl Write) -> anyhow::Result<()> {
     if file.is_writable_by_others() {
-        let path = file.path().display();
+        let path = harmless_path(file.path());
         writeln!(
             talk,
             "tidings: warning: every user of this machine can write to {path}, and so decide who gets in: run `chmod o-w {path}`"
@@ -288,7 +288,7 @@ fn warn_of_owner<T>(
         writeln!(
             talk,
             "tidings: warning: {} belongs to this user now, as its owner could not be kept ({error}): can the server still read it?",
-            file.path().display()
+            harmless_path(file.path())
         )?;
     }
     Ok(())

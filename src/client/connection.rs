@@ -12,12 +12,15 @@ use super::{Error, Me, Options};
 use crate::protocol::{
     ClientEvent, LineSplitter, ServerEvent,
     client_event::{RequestAuthentication, encode},
-    json_fault,
+    describe_json_error,
     server_event::{ConnectionAccepted, ConnectionLimits, ServerLine},
 };
 
 /// Bytes of a line from the server. The list of all clients is the longest that it sends.
 const LINE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// The same before it has let this client in: all that it says then is short.
+const FIRST_LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// An authenticated stream of lines.
 pub(super) struct Connection {
@@ -66,7 +69,7 @@ impl Lines {
 
 /// Whatever says it is the server may say anything: the fault quotes none of it.
 fn parse(line: &[u8]) -> Result<ServerLine<'_>, Error> {
-    ServerLine::parse(line).map_err(|error| Error::Protocol(json_fault(&error)))
+    ServerLine::parse(line).map_err(|error| Error::Protocol(describe_json_error(&error)))
 }
 
 /// TCP, TLS, the greeting and authentication.
@@ -96,7 +99,7 @@ async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
     let (reader, mut writer) = tokio::io::split(tls);
     let mut lines = Lines {
         reader: BufReader::with_capacity(16 * 1024, reader),
-        splitter: LineSplitter::new(LINE_BYTES_MAX),
+        splitter: LineSplitter::new(FIRST_LINE_BYTES_MAX),
     };
     // In TLS 1.3 a client is done before the server has judged its certificate: what the server
     // thinks of it comes in place of the greeting.
@@ -110,6 +113,7 @@ async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
         .map_err(connect_error)?;
     writer.flush().await.map_err(connect_error)?;
     let me = first_event(&mut lines, authenticated).await?;
+    lines.splitter.set_line_bytes_max(LINE_BYTES_MAX);
     let connection = Connection {
         lines,
         writer,
@@ -141,7 +145,7 @@ async fn first_event<T>(
                 Some(event) if found.is_none() => found = wanted(event)?,
                 // A farewell can come in one go with it; all else, nobody has asked for yet.
                 Some(ServerEvent::ConnectionClosing(refused)) => {
-                    return Err(Error::Closed(refused.into()));
+                    return Err(Error::Closed(refused.error.into()));
                 }
                 Some(_) | None => {}
             }
@@ -156,7 +160,7 @@ async fn first_event<T>(
 fn greeting(event: ServerEvent<'_>) -> Result<Option<ConnectionLimits>, Error> {
     match event {
         ServerEvent::ConnectionAccepted(ConnectionAccepted { limits, .. }) => Ok(Some(limits)),
-        ServerEvent::ConnectionRefused(refused) => Err(Error::Refused(refused.into())),
+        ServerEvent::ConnectionRefused(refused) => Err(Error::Refused(refused.error.into())),
         _ => Ok(None),
     }
 }
@@ -167,9 +171,9 @@ fn authenticated(event: ServerEvent<'_>) -> Result<Option<Me>, Error> {
             client_id: accepted.client_id,
             identity: accepted.identity.into_owned(),
         })),
-        ServerEvent::AuthenticationRefused(refused) => Err(Error::Refused(refused.into())),
-        ServerEvent::Error(error) => Err(Error::Rejected(error.into())),
-        ServerEvent::ConnectionClosing(refused) => Err(Error::Closed(refused.into())),
+        ServerEvent::AuthenticationRefused(refused) => Err(Error::Refused(refused.error.into())),
+        ServerEvent::Error(error) => Err(Error::Rejected(error.error.into())),
+        ServerEvent::ConnectionClosing(refused) => Err(Error::Closed(refused.error.into())),
         _ => Ok(None),
     }
 }

@@ -15,12 +15,15 @@ use super::{
 };
 use crate::{
     protocol::{
-        ClientEvent, ServerEvent,
-        client_event::{Bare, Publish, Subscribe, check_line, encode},
+        ClientEvent, OnlyRef, ServerEvent,
+        client_event::{Publish, Subscribe, check_line, encode},
         server_event::{self, ServerLine},
     },
     topic::{Topic, TopicFilter},
 };
+
+/// Bytes that wait to be written, above which no more requests are taken and no ping is answered.
+const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -94,6 +97,10 @@ impl Dialogue {
         self.leaving.is_some()
     }
 
+    pub(super) fn has_room(&self) -> bool {
+        self.outgoing.len() < UNWRITTEN_BYTES_MAX
+    }
+
     /// Turns a request into a line.
     pub(super) fn ask(&mut self, request: Request) {
         match request {
@@ -129,7 +136,7 @@ impl Dialogue {
             }
             Request::ListClients { reply } => {
                 let reference = Some(self.expect(Waiting::ListClients(reply)));
-                self.say(&ClientEvent::ListClients(Bare { reference }));
+                self.say(&ClientEvent::ListClients(OnlyRef { reference }));
             }
             Request::Close { reply } => {
                 self.leave();
@@ -142,7 +149,7 @@ impl Dialogue {
     pub(super) fn leave(&mut self) {
         if !self.is_leaving() {
             self.leaving = Some(Vec::new());
-            self.say(&ClientEvent::Disconnecting(Bare::default()));
+            self.say(&ClientEvent::Disconnecting(OnlyRef::default()));
         }
     }
 
@@ -190,7 +197,9 @@ impl Dialogue {
             Some(ServerEvent::Message(message)) => {
                 self.deliver(&message, &line.id, &line.timestamp, raw)?;
             }
-            Some(ServerEvent::Ping(_)) => self.say(&ClientEvent::Pong(Bare::default())),
+            // A server that does not read what is there already needs no more of it.
+            Some(ServerEvent::Ping(_)) if !self.has_room() => {}
+            Some(ServerEvent::Ping(_)) => self.say(&ClientEvent::Pong(OnlyRef::default())),
             Some(ServerEvent::Published(published)) => {
                 if let Some(Waiting::Publish(reply)) = self.answered(&published.reference) {
                     let receivers = published.receivers;
@@ -202,7 +211,7 @@ impl Dialogue {
             Some(ServerEvent::Clients(clients)) => self.clients(clients),
             Some(ServerEvent::Error(error)) => self.refused(error),
             Some(ServerEvent::ConnectionClosing(closing)) => {
-                return Err(Error::Closed(closing.into()));
+                return Err(Error::Closed(closing.error.into()));
             }
             // Presence, which this client does not ask for; answers to what it does not say; and
             // what a newer server may add.
@@ -337,7 +346,7 @@ impl Dialogue {
             .reference
             .clone()
             .and_then(|reference| self.answered(&reference));
-        let fault = ServerFault::from(error);
+        let fault = ServerFault::from(error.error);
         let rejected = Error::Rejected(fault.clone());
         match waiting {
             Some(Waiting::Publish(reply)) => drop(reply.send(Err(rejected))),

@@ -3,8 +3,9 @@
 
 use std::{future::pending, io, sync::Arc, time::Duration};
 
+use bytes::BytesMut;
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncWrite, AsyncWriteExt},
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -14,9 +15,6 @@ use super::{
     connection::{self, Connection, Lines},
     dialogue::{Dialogue, Request},
 };
-
-/// Bytes that wait to be written, above which no more requests are taken.
-const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
 
 /// Requests taken at once.
 const BATCH_LEN_MAX: usize = 256;
@@ -73,11 +71,11 @@ impl Driver {
         } = connection;
         let ping_interval = Duration::from_millis(limits.ping_interval_ms);
         self.dialogue.line_bytes_max = limits.line_bytes_max;
-        let mut heard = Instant::now();
+        let (mut heard, mut is_flushed) = (Instant::now(), true);
         let mut requests = Vec::with_capacity(BATCH_LEN_MAX);
         loop {
             let dialogue = &mut self.dialogue;
-            let has_room = dialogue.outgoing.len() < UNWRITTEN_BYTES_MAX;
+            let has_room = dialogue.has_room();
             let deadline = match (dialogue.is_leaving(), ping_interval) {
                 (true, _) => Some(heard + CLOSE_TIMEOUT),
                 (false, Duration::ZERO) => None,
@@ -94,12 +92,10 @@ impl Driver {
                         return error;
                     }
                 }
-                sent = writer.write_buf(&mut dialogue.outgoing), if !dialogue.outgoing.is_empty() => {
-                    let flushed = match sent {
-                        Ok(_) if dialogue.outgoing.is_empty() => writer.flush().await,
-                        sent => sent.map(drop),
-                    };
-                    if let Err(error) = flushed {
+                sent = send(&mut writer, &mut dialogue.outgoing, &mut is_flushed),
+                    if !is_flushed || !dialogue.outgoing.is_empty() =>
+                {
+                    if let Err(error) = sent {
                         return self.hear_out(lines, Error::Lost(error)).await;
                     }
                 }
@@ -162,6 +158,23 @@ impl Driver {
         }
         Err(error)
     }
+}
+
+/// Does a part of it: whatever keeps it waiting, the server is heard meanwhile, and its silence has an
+/// end. Can be cancelled and taken up again.
+async fn send(
+    writer: &mut (impl AsyncWrite + Unpin),
+    outgoing: &mut BytesMut,
+    is_flushed: &mut bool,
+) -> io::Result<()> {
+    if outgoing.is_empty() {
+        writer.flush().await?;
+        *is_flushed = true;
+    } else {
+        *is_flushed = false;
+        writer.write_buf(outgoing).await?;
+    }
+    Ok(())
 }
 
 async fn wait_until(deadline: Option<Instant>) {

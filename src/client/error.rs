@@ -1,14 +1,14 @@
-use std::{io, time::Duration};
+use std::{borrow::Cow, io, time::Duration};
 
 use chrono::DateTime;
 use rustls::{CertificateError, pki_types::UnixTime};
 
 use crate::{
     protocol::{
-        Code, Fault,
-        server_event::{ErrorContent, Refused, SubscriptionClosed},
+        Code, CodedError,
+        server_event::{ErrorBody, SubscriptionClosed},
     },
-    text::{day_and_time, escaped},
+    text::{day_and_time, escaped, harmless},
     tls::certificate_fault,
     topic::{FilterError, TopicError},
 };
@@ -205,9 +205,20 @@ fn wrong_name(wanted: &str, presented: &[String]) -> String {
     )
 }
 
-/// What the broker said was wrong.
+/// Characters of a server's text that are shown: more than any sentence of the broker has.
+const SHOWN_CHARS_MAX: usize = 4096;
+
+/// What a server says, for a person: whoever answers may say anything.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        None => harmless(text),
+        Some((end, _)) => format!("{}…", harmless(&text[..end])).into(),
+    }
+}
+
+/// What the broker said was wrong. As text it commands no terminal; the fields are as they came.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason} ({code})")]
+#[error("{} ({})", shown(reason), shown(code))]
 pub struct ServerFault {
     /// The stable word.
     pub code: String,
@@ -217,33 +228,19 @@ pub struct ServerFault {
     pub retryable: bool,
 }
 
-impl From<Refused<'_>> for ServerFault {
-    fn from(refused: Refused<'_>) -> Self {
-        Self {
-            code: refused.code.into_owned(),
-            reason: refused.reason.into_owned(),
-            retryable: refused.retryable,
-        }
-    }
-}
-
-impl From<Fault> for ServerFault {
-    fn from(fault: Fault) -> Self {
-        Self {
-            code: fault.code.as_str().to_owned(),
-            reason: fault.reason.into_owned(),
-            retryable: fault.code.retryable(),
-        }
-    }
-}
-
-impl From<ErrorContent<'_>> for ServerFault {
-    fn from(error: ErrorContent<'_>) -> Self {
+impl From<ErrorBody<'_>> for ServerFault {
+    fn from(error: ErrorBody<'_>) -> Self {
         Self {
             code: error.code.into_owned(),
             reason: error.reason.into_owned(),
             retryable: error.retryable,
         }
+    }
+}
+
+impl From<CodedError> for ServerFault {
+    fn from(fault: CodedError) -> Self {
+        ErrorBody::from(fault).into()
     }
 }
 
@@ -279,6 +276,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_says_commands_no_terminal_and_has_an_end() {
+        let fault = |reason: &str| ServerFault {
+            code: "c\u{9b}".to_owned(),
+            reason: reason.to_owned(),
+            retryable: false,
+        };
+        let told = fault("\u{1b}[2J\n\u{202e}\u{61c}\"").to_string();
+        assert_eq!(told, r#"\u001b[2J\u000a\u202e\u061c" (c\u009b)"#);
+        let told = fault(&"ü".repeat(100_000)).to_string();
+        assert!(told.chars().count() < 5000 && told.contains("ü… (c"));
+    }
+
+    #[test]
     fn no_fault_of_a_token_is_tried_again() {
         for code in [
             Code::TokenMissing,
@@ -286,7 +296,7 @@ mod tests {
             Code::TokenExpired,
             Code::TokenIdentityMismatch,
         ] {
-            let refused = || Refused::new(code, "a sentence").into();
+            let refused = || ErrorBody::new(code, "a sentence").into();
             assert!(!Error::Refused(refused()).is_retryable(), "{code}");
             assert!(!Error::Closed(refused()).is_retryable(), "{code}");
         }

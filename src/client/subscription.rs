@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use super::ServerFault;
+use super::{ServerFault, error::shown};
 use crate::protocol::ClientId;
 
 /// The messages of one subscription, as a [`Stream`] or by [`next`](Self::next).
@@ -80,6 +80,7 @@ impl fmt::Display for Gap {
                 f.write_str("reconnected: what was published in between is not known")
             }
             Self::Closed(ClosedFilter { topic, fault }) => {
+                let topic = shown(topic);
                 write!(f, "the server ended the subscription to {topic}: {fault}")
             }
         }

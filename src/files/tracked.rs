@@ -1,9 +1,9 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::{self, File},
+    fs::{self, Metadata, OpenOptions},
     io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -11,6 +11,12 @@ use super::sha256;
 
 /// Bytes of any file that is read: room for thousands of authorities, rules or tokens.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+#[expect(
+    clippy::cast_possible_wrap,
+    reason = "one bit, and not the highest one"
+)]
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 
 /// Reads files, and remembers what was in each: what is checked, what is used and what a later look
 /// is compared with are the same bytes.
@@ -88,16 +94,25 @@ impl TrackedFiles {
     }
 }
 
-fn read(path: &Path) -> io::Result<Contents> {
-    // To open a pipe would wait for someone to write to it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not a regular file",
-        ));
-    }
-    let file = File::open(path)?;
-    let mode = file.metadata()?.permissions().mode() & 0o7777;
+/// Reads a file, whole; a link is followed.
+///
+/// # Errors
+///
+/// When it cannot be read, is no regular file or is larger than [`FILE_BYTES_MAX`].
+pub(crate) fn read(path: &Path) -> io::Result<Contents> {
+    let check = |metadata: &Metadata| {
+        let fault = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+        metadata.is_file().then_some(()).ok_or_else(fault)
+    };
+    // Some devices do something when they are opened.
+    check(&fs::metadata(path)?)?;
+    // To open a pipe would wait for someone to write to it, and one may be there by now.
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(NONBLOCK);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    check(&metadata)?;
+    let mode = metadata.permissions().mode() & 0o7777;
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
@@ -165,7 +180,7 @@ mod tests {
     fn refuses_what_is_too_large() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("large");
-        File::create(&path)
+        fs::File::create(&path)
             .unwrap()
             .set_len(FILE_BYTES_MAX + 1)
             .unwrap();

@@ -1,4 +1,4 @@
-use std::{fmt, fs, os::unix::fs::MetadataExt, path::Path};
+use std::{fmt, path::Path};
 
 use chrono::{DateTime, Datelike, Utc};
 use rcgen::{
@@ -17,7 +17,7 @@ use super::{
     RevocationList, Serial, Validity, folder::write_pair,
 };
 use crate::{
-    files::GARBLED,
+    files::{self, GARBLED},
     text::escaped,
     tls::{
         pem,
@@ -120,7 +120,7 @@ impl Authority {
     /// belong together.
     pub fn load(certificate_path: &Path, key_path: &Path) -> Result<Self, IssueError> {
         let key = load_key(key_path)?;
-        let text = fs::read(certificate_path).map_err(|reason| IssueError::Read {
+        let contents = files::read(certificate_path).map_err(|reason| IssueError::Read {
             path: certificate_path.to_owned(),
             reason,
         })?;
@@ -129,7 +129,7 @@ impl Authority {
             reason,
         };
         let broken = |fault: pem::PemError| unusable(fault.to_string());
-        let blocks = pem::certificate_blocks(&text).map_err(broken)?;
+        let blocks = pem::certificate_blocks(&contents.bytes).map_err(broken)?;
         let chain_pem = chain_of(&blocks).map_err(unusable)?;
         let first = blocks
             .into_iter()
@@ -406,15 +406,15 @@ fn load_key(path: &Path) -> Result<KeyPair, IssueError> {
         path: path.to_owned(),
         reason,
     };
-    let mode = fs::metadata(path).map_err(unreadable)?.mode() & 0o777;
+    let contents = files::read(path).map_err(unreadable)?;
+    let mode = contents.mode & 0o777;
     if mode & 0o077 != 0 {
         return Err(IssueError::KeyExposed {
             path: path.to_owned(),
             mode,
         });
     }
-    let text = fs::read(path).map_err(unreadable)?;
-    let der = pem::private_key(&text).map_err(|fault| unusable(fault.to_string()))?;
+    let der = pem::private_key(&contents.bytes).map_err(|fault| unusable(fault.to_string()))?;
     KeyPair::try_from(&der).map_err(|fault| unusable(fault.to_string()))
 }
 
@@ -550,7 +550,7 @@ fn revoked_params(revocation: &Revocation) -> Result<RevokedCertParams, IssueErr
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
+    use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
 
     use rustls::{
         RootCertStore,

@@ -9,7 +9,7 @@ use std::{
 use super::{
     Authority, CertificateRequest, IssueError, NameError, Validity, authority::random_bytes,
 };
-use crate::{identity::Identity, text::escaped};
+use crate::{files, identity::Identity, text::escaped};
 
 /// Bytes of a name: as many as X.509 allows characters in a common name.
 const NAME_BYTES_MAX: usize = 64;
@@ -302,13 +302,15 @@ impl CertificateFolder {
     /// Keeps two processes from making the same files, each seeing half of the other's. Held until
     /// the file is dropped.
     fn lock(&self) -> Result<File, IssueError> {
-        let folder = File::open(&self.path).map_err(|reason| IssueError::Read {
+        match files::lock(&self.path) {
+            // Some network file systems have no locks for folders. Nothing is overwritten even so.
+            Err(fault) if fault.kind() != io::ErrorKind::TimedOut => File::open(&self.path),
+            locked => locked,
+        }
+        .map_err(|reason| IssueError::Read {
             path: self.path.clone(),
             reason,
-        })?;
-        // Some network file systems have no locks for folders. Nothing is overwritten even so.
-        let _ = folder.lock();
-        Ok(folder)
+        })
     }
 
     /// For what needs a CA, so that a folder that is not there is told as having none.
@@ -388,7 +390,10 @@ pub(super) fn write_pair(
     key_pem: &str,
 ) -> Result<(), IssueError> {
     write_new(&files.key, key_pem, KEY_MODE)?;
-    write_new(&files.certificate, certificate_pem, CERTIFICATE_MODE)
+    write_new(&files.certificate, certificate_pem, CERTIFICATE_MODE).inspect_err(|_| {
+        // A key of no certificate would be in the way of the next call. It is ours: it was made above.
+        let _ = fs::remove_file(&files.key);
+    })
 }
 
 /// Writes a file that must not exist yet, with its permissions from the first moment on, and down
@@ -439,6 +444,17 @@ mod tests {
             .map(|entry| entry.unwrap().path())
             .map(|path| (path.clone(), fs::read(path).unwrap()))
             .collect()
+    }
+
+    #[test]
+    fn a_key_whose_certificate_cannot_be_written_is_in_nobodys_way() {
+        let temporary = tempfile::tempdir().unwrap();
+        let files = IssuedFiles {
+            certificate: temporary.path().join("missing/a.crt"),
+            key: temporary.path().join("a.key"),
+        };
+        assert!(write_pair(&files, "certificate", "key").is_err());
+        assert!(!files.key.exists());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! nothing: what is said here is a claim, and its texts are a stranger's. Whoever shows
 //! them passes them through [`escaped`].
 
-use std::{fs, io, net::IpAddr, path::Path, path::PathBuf};
+use std::{io, net::IpAddr, path::Path, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 use rustls::pki_types::CertificateDer;
@@ -21,7 +21,7 @@ mod list;
 pub use list::{ListSummary, RevocationSummary};
 
 use crate::{
-    files::{GARBLED, sha256},
+    files::{self, GARBLED, sha256},
     identity::{Identity, IdentityError, IdentitySource, identity_of},
     text::hex,
     tls::pem::{self, PemError},
@@ -89,7 +89,7 @@ impl CertificateSummary {
         path: &Path,
         reader: fn(&[u8]) -> Result<Vec<CertificateDer<'static>>, PemError>,
     ) -> Result<Vec<Self>, InspectError> {
-        let text = fs::read(path).map_err(|reason| InspectError::Read {
+        let contents = files::read(path).map_err(|reason| InspectError::Read {
             path: path.to_owned(),
             reason,
         })?;
@@ -97,7 +97,7 @@ impl CertificateSummary {
             path: path.to_owned(),
             reason,
         };
-        let ders = reader(&text).map_err(|fault| match fault {
+        let ders = reader(&contents.bytes).map_err(|fault| match fault {
             PemError::Nothing { .. } | PemError::Binary => InspectError::NoCertificate {
                 path: path.to_owned(),
             },
@@ -323,6 +323,8 @@ fn capital_hex(bytes: &[u8], separator: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::pki::{Authority, CertificateRequest};
 
@@ -373,6 +375,18 @@ mod tests {
             summary.identity(IdentitySource::CommonName),
             Err(IdentityError::Ambiguous(_))
         ));
+    }
+
+    #[test]
+    fn reads_no_file_that_does_not_end() {
+        for path in ["/dev/zero", "/proc/self/fd"] {
+            let path = Path::new(path);
+            let certificates = CertificateSummary::read(path).unwrap_err();
+            let lists = ListSummary::read(path).unwrap_err();
+            for fault in [certificates, lists] {
+                assert!(fault.to_string().contains("regular file"), "{fault}");
+            }
+        }
     }
 
     #[test]

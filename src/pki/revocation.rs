@@ -1,4 +1,4 @@
-use std::{fmt, fs, path::Path, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use x509_parser::{
@@ -11,7 +11,10 @@ use x509_parser::{
 };
 
 use super::{Authority, IssueError};
-use crate::tls::{pem, x509::parsed_list};
+use crate::{
+    files,
+    tls::{pem, x509::parsed_list},
+};
 
 /// Bytes of a serial number (RFC 5280 §4.1.2.2).
 const SERIAL_BYTES_MAX: usize = 20;
@@ -230,13 +233,15 @@ impl RevocationList {
     /// When the file cannot be read, holds anything but one list that `authority` signed, or says
     /// what would be lost when it is signed again.
     pub fn read(path: &Path, authority: &Authority) -> Result<Self, IssueError> {
-        let bytes = fs::read(path).map_err(|reason| IssueError::Read {
+        let contents = files::read(path).map_err(|reason| IssueError::Read {
             path: path.to_owned(),
             reason,
         })?;
-        Self::signed_by(authority, &bytes).map_err(|reason| IssueError::BadRevocationList {
-            path: path.to_owned(),
-            reason,
+        Self::signed_by(authority, &contents.bytes).map_err(|reason| {
+            IssueError::BadRevocationList {
+                path: path.to_owned(),
+                reason,
+            }
         })
     }
 

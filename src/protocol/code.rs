@@ -1,14 +1,17 @@
+//! The codes of errors and closed connections, and the types that carry one.
+//!
+//! Owns the closed list of codes, each with whether a retry can succeed.
+
 use std::{borrow::Cow, fmt};
 
 use serde::{Serialize, Serializer};
 
-/// Declares [`Code`] from one table, so that a code cannot lack its word or its answer to
-/// "may the same thing succeed later?".
+/// Declares [`Code`] from one table, so that no code lacks its word or whether it is retryable.
 macro_rules! codes {
     ($($(#[$doc:meta])+ $variant:ident = $text:literal, $retryable:ident;)+) => {
         /// Why something was refused, closed or failed: the stable word in `code`.
         ///
-        /// A closed set. `docs/error_codes.md` tells every one of them to users.
+        /// A closed set. `docs/error_codes.md` explains each of them to users.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
             $($(#[$doc])+ $variant,)+
@@ -24,7 +27,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => $text,)+ }
             }
 
-            /// Whether the very same thing can succeed later.
+            /// Whether the same request can succeed later.
             #[must_use]
             pub const fn retryable(self) -> bool {
                 match self { $(Self::$variant => codes!(@ $retryable),)+ }
@@ -42,71 +45,71 @@ codes! {
     TooManyConnections = "too_many_connections", retryable;
     /// This address holds as many connections as it may.
     TooManyConnectionsFromAddress = "too_many_connections_from_address", retryable;
-    /// The broker is shutting down and takes nobody new.
+    /// The broker is shutting down and accepts no new client.
     ServerDraining = "server_draining", retryable;
     /// The certificate holds no usable name, or more than one.
     IdentityMissing = "identity_missing", final;
     /// No access rule admits this identity.
     IdentityDenied = "identity_denied", final;
-    /// The server takes tokens, and none came.
+    /// The server requires a token, and the client sent none.
     TokenMissing = "token_missing", final;
-    /// Not a token that the server knows or can verify.
+    /// The server does not know the token or cannot verify it.
     TokenInvalid = "token_invalid", final;
-    /// The token's time is over.
+    /// The token has expired.
     TokenExpired = "token_expired", final;
     /// The token belongs to another identity than the certificate's.
     TokenIdentityMismatch = "token_identity_mismatch", final;
-    /// No `request_authentication` came in time.
+    /// No `request_authentication` arrived in time.
     AuthenticationTimeout = "authentication_timeout", retryable;
-    /// Said before authentication, and needs it.
+    /// The event needs authentication, and the client is not authenticated.
     NotAuthenticated = "not_authenticated", final;
-    /// Authentication was asked for a second time.
+    /// The client is authenticated already.
     AlreadyAuthenticated = "already_authenticated", final;
-    /// The line is not one JSON object in UTF-8 as the protocol has it.
+    /// The line is not one JSON object in UTF-8 as the protocol defines it.
     MalformedEvent = "malformed_event", final;
     /// No event that a client may send has this name.
     UnknownEvent = "unknown_event", final;
     /// `id` is neither `"__"` nor the client's own id.
     IdMismatch = "id_mismatch", final;
-    /// A member that the event needs is not there.
+    /// A member that the event needs is missing.
     MissingField = "missing_field", final;
     /// A member has the wrong type or value, or is not supported.
     InvalidField = "invalid_field", final;
     /// The line is longer than the limit.
     LineTooLong = "line_too_long", final;
-    /// Not a topic that can be published to.
+    /// The text is not a topic that can be published to.
     InvalidTopic = "invalid_topic", final;
-    /// Not a filter that can be subscribed to.
+    /// The text is not a filter that can be subscribed to.
     InvalidFilter = "invalid_filter", final;
     /// Topics that begin with `$` belong to the server.
     ReservedTopic = "reserved_topic", final;
-    /// The access rules do not let this client publish to the topic.
+    /// The access rules do not allow this client to publish to the topic.
     PublishDenied = "publish_denied", final;
-    /// The access rules do not let this client subscribe to the filter.
+    /// The access rules do not allow this client to subscribe to the filter.
     SubscribeDenied = "subscribe_denied", final;
-    /// There is no such subscription to end.
+    /// The client has no such subscription.
     NotSubscribed = "not_subscribed", final;
     /// The client holds as many subscriptions as it may.
     TooManySubscriptions = "too_many_subscriptions", final;
-    /// The client did not take what was queued for it.
+    /// The client did not read fast enough.
     SlowConsumer = "slow_consumer", retryable;
     /// The client did not answer the server's pings.
     KeepaliveTimeout = "keepalive_timeout", retryable;
-    /// The client said `disconnecting`.
+    /// The client sent `disconnecting`.
     ClientDisconnecting = "client_disconnecting", retryable;
-    /// The broker is ending.
+    /// The broker is shutting down.
     ServerShuttingDown = "server_shutting_down", retryable;
     /// The client's certificate was revoked.
     CertificateRevoked = "certificate_revoked", final;
-    /// The client's certificate has reached its end.
+    /// The client's certificate has expired.
     CertificateExpired = "certificate_expired", final;
-    /// What admitted the client, or let it subscribe, is no longer in force.
+    /// The rule, token or CA that admitted the client, or let it subscribe, is no longer valid.
     PermissionWithdrawn = "permission_withdrawn", final;
-    /// The client made too many mistakes, or asked for too much before it authenticated.
+    /// The client caused too many errors, or asked for too much before it authenticated.
     TooManyErrors = "too_many_errors", final;
-    /// The connection ended without a word.
+    /// The connection ended without `disconnecting`.
     ConnectionLost = "connection_lost", retryable;
-    /// The broker failed, not the client.
+    /// The fault is the broker's, not the client's.
     InternalError = "internal_error", retryable;
 }
 
@@ -122,19 +125,19 @@ impl Serialize for Code {
     }
 }
 
-/// What a peer is told when something is refused: a [`Code`] for its program and a sentence for
-/// its person. What only the operator may know goes to the log instead.
+/// An error as a peer sees it: a [`Code`] for programs and a sentence for people. Details that only the
+/// operator may see go to the log instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} ({code})")]
-pub struct Fault {
+pub struct CodedError {
     /// The stable word.
     pub code: Code,
     /// A sentence that may change between versions.
     pub reason: Cow<'static, str>,
 }
 
-impl Fault {
-    /// Pairs a code with what a person needs to hear in this case.
+impl CodedError {
+    /// Pairs a code with a sentence about this case.
     pub fn new(code: Code, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -147,29 +150,29 @@ impl Fault {
 /// the `code` of the client's own `connection_closing`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The client said `disconnecting`.
+    /// The client sent `disconnecting`.
     ClientDisconnecting,
     /// The socket ended or failed without `disconnecting`.
     ConnectionLost,
-    /// The outbox went over its bound.
+    /// The outbox exceeded its limit.
     SlowConsumer,
     /// Two pings went unanswered.
     KeepaliveTimeout,
-    /// No authentication in time.
+    /// The client did not authenticate in time.
     AuthenticationTimeout,
-    /// The broker is draining.
+    /// The broker is shutting down.
     ServerShuttingDown,
-    /// Its certificate was revoked.
+    /// The client's certificate was revoked.
     CertificateRevoked,
-    /// Its certificate has reached its end.
+    /// The client's certificate has expired.
     CertificateExpired,
-    /// Its token's time is over.
+    /// The client's token has expired.
     TokenExpired,
-    /// What admitted it is no longer in force.
+    /// The rule, token or CA that admitted the client is no longer valid.
     PermissionWithdrawn,
-    /// Too many mistakes, or too much asked for before authenticating.
+    /// The client caused too many errors, or asked for too much before it authenticated.
     TooManyErrors,
-    /// A fault of ours.
+    /// The fault is the broker's.
     InternalError,
 }
 
@@ -193,8 +196,8 @@ impl CloseReason {
         }
     }
 
-    /// Whether the client is not to have what is still queued for it: it does not take it, or has
-    /// lost the right to it.
+    /// Whether what is still queued for the client is dropped: it does not read it, or has lost the
+    /// right to it.
     #[must_use]
     pub const fn forfeits_queued(self) -> bool {
         matches!(
@@ -203,7 +206,7 @@ impl CloseReason {
         )
     }
 
-    /// The sentence for the client's person.
+    /// The sentence for people.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {

@@ -1,3 +1,5 @@
+//! The ids of connections and of runs of the broker: version 7 UUIDs.
+
 use std::{fmt, sync::Mutex, time::SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
@@ -5,7 +7,7 @@ use uuid::{Timestamp, Uuid, timestamp::context::ContextV7};
 
 use crate::clock;
 
-/// A version 7 UUID. Its time is that since 1970, and it sorts behind those made before it.
+/// A version 7 UUID. It sorts after those made before it.
 fn fresh() -> Uuid {
     static LAST: Mutex<ContextV7> = Mutex::new(ContextV7::new());
     let now = clock::since_1970(SystemTime::now());
@@ -16,19 +18,22 @@ fn fresh() -> Uuid {
     ))
 }
 
-/// Names one connection of one client, for as long as it lasts. Made by the registry alone.
+/// Identifies one connection of a client, for as long as it lasts. Only the registry makes ids.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ClientId(Uuid);
 
 impl ClientId {
-    /// A new id: a version 7 UUID, so ids sort by the time at which they were made.
+    /// Sorts before every id.
+    pub(crate) const FIRST: Self = Self(Uuid::nil());
+
+    /// A new id. Ids sort by the time at which they were made.
     #[must_use]
     pub fn fresh() -> Self {
         Self(fresh())
     }
 
-    /// Whether `text` is this id in its canonical form.
+    /// Whether `text` is the canonical form of this id.
     #[must_use]
     pub fn is(self, text: &str) -> bool {
         let mut buffer = Uuid::encode_buffer();
@@ -43,7 +48,7 @@ impl ClientId {
 
 impl<'de> Deserialize<'de> for ClientId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // The words for a bad UUID quote a character of it as it is, a control character too.
+        // The parser's own message quotes a character of a bad UUID as it is, even a control character.
         Uuid::deserialize(deserializer)
             .map(Self)
             .map_err(|_| D::Error::custom("expected a client's id, which is a UUID"))
@@ -62,7 +67,7 @@ impl fmt::Debug for ClientId {
     }
 }
 
-/// Names one run of the broker: the `id` of every event that the server itself says.
+/// Identifies one run of the broker: the `id` of every event that the server itself sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ServerId(Uuid);

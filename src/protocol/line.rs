@@ -1,27 +1,31 @@
+//! Lines out of a stream of bytes.
+//!
+//! Owns the limit on a line's length, and the memory of the one line that is not complete yet.
+
 use memchr::memchr;
 
-/// Cuts a stream of bytes into lines without copying those that lie whole in one chunk.
+/// Cuts a stream of bytes into lines. A line that lies whole in one chunk is not copied.
 ///
-/// Holds at most one unfinished line, never more than its limit, and nothing at all between
-/// lines: an idle connection owns no buffer.
+/// Holds at most one unfinished line, up to the limit, and nothing between lines: an idle connection
+/// owns no buffer.
 #[derive(Debug)]
 pub struct LineSplitter {
-    /// The beginning of a line whose end has not come yet, or the line just lent out.
+    /// The beginning of a line whose end has not arrived, or the line just returned.
     carry: Vec<u8>,
-    /// Whether `carry` was lent out whole, and starts anew with the next call.
+    /// Whether `carry` is the line just returned. The next call drops it.
     lent: bool,
-    /// Whether the rest of an over-long line is being thrown away.
+    /// Whether the rest of an over-long line is being skipped.
     discarding: bool,
-    /// Bytes, the line's end not counted.
+    /// Bytes, without the line's end.
     line_bytes_max: usize,
 }
 
-/// A line was longer than the limit. What follows of it is thrown away up to its end.
+/// A line is longer than the limit. The rest of it is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineTooLong;
 
 impl LineSplitter {
-    /// A splitter for lines of at most `line_bytes_max` bytes.
+    /// A splitter for lines of up to `line_bytes_max` bytes.
     #[must_use]
     pub const fn new(line_bytes_max: usize) -> Self {
         Self {
@@ -32,30 +36,30 @@ impl LineSplitter {
         }
     }
 
-    /// Sets another limit, from the next byte on.
+    /// Changes the limit, from the next byte on.
     pub fn set_line_bytes_max(&mut self, line_bytes_max: usize) {
         self.line_bytes_max = line_bytes_max;
     }
 
-    /// Whether a line has begun whose end has not come: not one that was too long, which was told.
+    /// Whether a line has begun and not ended. A line that was reported as too long does not count.
     #[must_use]
     pub const fn is_within_line(&self) -> bool {
         !self.carry.is_empty() && !self.lent
     }
 
-    /// Takes the next line out of `chunk`, without its LF or CRLF, and moves `chunk` past it.
+    /// Returns the next line of `chunk`, without its LF or CRLF, and moves `chunk` past it.
     ///
-    /// `None` when `chunk` is used up; its unfinished rest is kept for the next call.
+    /// `None` when `chunk` is used up. An unfinished line is kept for the next call.
     ///
     /// # Errors
     ///
-    /// [`LineTooLong`] once per over-long line, as soon as that is certain.
+    /// [`LineTooLong`] once for each over-long line, as soon as its length exceeds the limit.
     pub fn next_line<'s, 'c: 's>(
         &'s mut self,
         chunk: &mut &'c [u8],
     ) -> Option<Result<&'s [u8], LineTooLong>> {
         if self.lent {
-            // A fresh vector gives a large line's memory back.
+            // A new vector frees the memory of a large line.
             self.carry = Vec::new();
             self.lent = false;
         }
@@ -88,7 +92,7 @@ impl LineSplitter {
         })
     }
 
-    /// Keeps the beginning of a line, with room for the CR that may end it.
+    /// Keeps the beginning of a line. One byte more than the limit may be the CR at its end.
     fn keep(&mut self, part: &[u8]) -> Result<(), LineTooLong> {
         if self.carry.len() + part.len() > self.line_bytes_max + 1 {
             self.carry = Vec::new();
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_long_line_once_and_goes_on_after_it() {
+    fn reports_a_long_line_once_and_goes_on_after_it() {
         let lines = split(
             4,
             &[b"123456", b"7890", b"12\nok\n12345\r\n1234\r\n12345\n"],
@@ -160,7 +164,7 @@ mod tests {
             (&[b"one\nt"], true),
             (&[b"one\n\r"], true),
             (&[b"o", b"ne\nt"], true),
-            // Told as too long already.
+            // Reported as too long already.
             (&[b"12345678901"], false),
             (&[b"12345678901", b"2"], false),
         ] {

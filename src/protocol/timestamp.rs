@@ -1,3 +1,5 @@
+//! Times as the wire shows them.
+
 use std::{fmt, time::SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -10,7 +12,7 @@ use crate::clock;
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
-    /// The time of day now. For what people read; deadlines use the monotonic clock.
+    /// The current time of day. For display: deadlines use the monotonic clock.
     #[must_use]
     pub fn now() -> Self {
         Self(clock::now())

@@ -27,7 +27,7 @@ use crate::{
     identity::{Identity, identity_of},
     policy::Policy,
     protocol::{
-        CloseReason, Code, Fault, LineSplitter, ServerEvent, Timestamp,
+        CloseReason, Code, CodedError, LineSplitter, ServerEvent, Timestamp,
         server_event::{Refused, encode},
     },
     tls::{refusal_code, tls_refusal},
@@ -41,10 +41,6 @@ const REFUSED_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The same for a peer that is known not to read.
 const STALLED_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long a task works on lines before it lets others run: a line can be costly, as a publish is
-/// where many thousand wildcard filters have to be looked at.
-const TURN_TIME: Duration = Duration::from_millis(2);
 
 /// Pings that may go unanswered.
 const UNANSWERED_PINGS_MAX: u32 = 2;
@@ -121,12 +117,18 @@ async fn meet(
     close_gracefully(link, &end, context).await;
 }
 
-fn identity_in(tls: &TlsStream<TcpStream>, context: &ServerContext) -> Result<Identity, Fault> {
+fn identity_in(
+    tls: &TlsStream<TcpStream>,
+    context: &ServerContext,
+) -> Result<Identity, CodedError> {
     let Some(certificate) = peer_certificates(tls).first() else {
-        return Err(Fault::new(Code::IdentityMissing, "there is no certificate"));
+        return Err(CodedError::new(
+            Code::IdentityMissing,
+            "there is no certificate",
+        ));
     };
     identity_of(certificate, context.settings.identity_source)
-        .map_err(|error| Fault::new(Code::IdentityMissing, error.to_string()))
+        .map_err(|error| CodedError::new(Code::IdentityMissing, error.to_string()))
 }
 
 /// Tells a known peer why it is not let in.
@@ -140,7 +142,7 @@ async fn refuse(
     context
         .audit
         .connection_refused(address, identity, &refusal);
-    let fault = Fault::from(refusal);
+    let fault = CodedError::from(refusal);
     let refused = ServerEvent::ConnectionRefused(Refused::new(fault.code, fault.reason));
     let mut wire = Wire::new(tls);
     wire.queue().push_back(encode(
@@ -232,7 +234,6 @@ impl<'s> Connection<'s> {
     /// Stops in between when too much waits for the client, or the next line has to wait for an
     /// answer; the rest is taken later.
     fn take_lines(&mut self) -> ControlFlow<ConnectionEnd> {
-        let turn_ends = Instant::now() + TURN_TIME;
         let (mut has_heard, mut flow) = (false, ControlFlow::Continue(()));
         let mut over_rate_until = None;
         let Self {
@@ -241,6 +242,7 @@ impl<'s> Connection<'s> {
             conversation,
             ..
         } = self;
+        let turn_ends = link.turn_ends();
         let (received, outbox) = link.received();
         let mut rest = received;
         lines.set_line_bytes_max(conversation.line_bytes_max());

@@ -30,10 +30,10 @@ use crate::{
     identity::Identity,
     policy::Policy,
     protocol::{
-        ClientEvent, ClientId, CloseReason, Code, EventName, Fault, LineTooLong, PROTOCOL_VERSION,
-        ServerEvent, ServerId, Timestamp,
-        client_event::{Bare, decode},
-        server_event::{ConnectionAccepted, Empty, Help, Reference, ServerName, encode},
+        ClientEvent, ClientId, CloseReason, Code, CodedError, EventName, LineTooLong, OnlyRef,
+        PROTOCOL_VERSION, ServerEvent, ServerId, Timestamp,
+        client_event::{Phase, decode},
+        server_event::{ConnectionAccepted, Empty, Help, ServerName, encode},
     },
 };
 
@@ -84,7 +84,7 @@ enum Stage {
     /// The registry has been asked for a session. No line is handled until it has answered.
     Authenticating(Authenticating),
     Authenticated(Session),
-    /// The registry ended while it was asked for a session.
+    /// The registry ended while it was asked for a session, or the client has given way by then.
     Broken,
 }
 
@@ -255,7 +255,7 @@ impl Conversation {
         }
         let event = match decode(line, self.client_id, |name| self.check_state(name)) {
             Ok(event) => event,
-            Err(rejected) => return self.reject(rejected),
+            Err(error) => return self.reject(error),
         };
         let (name, reference) = (event.name(), event.reference().cloned());
         if name == EventName::Publish && self.has_rate {
@@ -269,8 +269,8 @@ impl Conversation {
             }
             Ok(Handled::End(end)) => ControlFlow::Break(end),
             Err(error) => {
-                let rejected = self.request_failed(error, name, reference);
-                self.reject(rejected)
+                let error = self.request_failed(error, name, reference);
+                self.reject(error)
             }
         }
     }
@@ -285,20 +285,17 @@ impl Conversation {
     }
 
     /// What the client's state allows. Decided before the content is looked at.
-    fn check_state(&self, name: EventName) -> Result<(), Fault> {
-        use EventName::{Disconnecting, Ping, RequestAuthentication};
-        match (&self.stage, name) {
-            (Stage::Authenticated(_), RequestAuthentication) => Err(Fault::new(
+    fn check_state(&self, name: EventName) -> Result<(), CodedError> {
+        match (name.phase(), self.is_authenticated()) {
+            (Phase::BeforeAuthentication, true) => Err(CodedError::new(
                 Code::AlreadyAuthenticated,
                 "this client is authenticated already",
             )),
-            (Stage::Authenticated(_), _) | (_, RequestAuthentication | Ping | Disconnecting) => {
-                Ok(())
-            }
-            _ => Err(Fault::new(
+            (Phase::AfterAuthentication, false) => Err(CodedError::new(
                 Code::NotAuthenticated,
                 r#"first send {"event":"request_authentication","id":"__"}"#,
             )),
+            _ => Ok(()),
         }
     }
 
@@ -343,9 +340,9 @@ impl Conversation {
                 return Ok(Handled::Done);
             }
             // It answers a ping itself, and is answered in turn only if the client asks for it.
-            (ClientEvent::Pong(Bare { reference: None }), _) => return Ok(Handled::Done),
-            (ClientEvent::Ping(Bare { reference }) | ClientEvent::Pong(Bare { reference }), _) => {
-                self.answer(&ServerEvent::Pong(Reference { reference }));
+            (ClientEvent::Pong(OnlyRef { reference: None }), _) => return Ok(Handled::Done),
+            (ClientEvent::Ping(content) | ClientEvent::Pong(content), _) => {
+                self.answer(&ServerEvent::Pong(content));
                 return Ok(Handled::Done);
             }
             (ClientEvent::Disconnecting(bare), _) => {
@@ -387,8 +384,8 @@ fn own(reference: &Option<Cow<'_, str>>) -> Option<String> {
     reference.as_deref().map(str::to_owned)
 }
 
-fn lost_client() -> Fault {
-    Fault::new(Code::InternalError, "the server has lost this client")
+fn lost_client() -> CodedError {
+    CodedError::new(Code::InternalError, "the server has lost this client")
 }
 
 #[cfg(test)]

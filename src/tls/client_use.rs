@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, iter, sync::Arc};
 
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
@@ -6,6 +6,7 @@ use rustls::{
     pki_types::{CertificateDer, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
+use webpki::EndEntityCert;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{handshake_text::KEY_KINDS, trust::Trust};
@@ -14,8 +15,13 @@ use super::{handshake_text::KEY_KINDS, trust::Trust};
 /// how they fit together is work.
 const CHAIN_MAX: usize = 8;
 
+/// Pairs of them in which the one can have issued the other, by its name: as many as a long chain
+/// has, and some more for CAs that come by two certificates. WebPKI tries every order that names
+/// allow: eight CAs of one name have tens of thousands, each for a stranger to ask for.
+const LINKS_MAX: usize = CHAIN_MAX + 4;
+
 /// Demands of a client's certificate, beside all that the verifier inside demands, that it says it
-/// is for client use, and that its chain is no longer than any is.
+/// is for client use, and that its chain is no longer than any is and fits together in few ways.
 ///
 /// WebPKI takes a certificate that states no use at all for any use. A CA that also makes
 /// certificates for other ends would thereby let their holders in.
@@ -34,11 +40,20 @@ pub(super) enum UnsuitableCertificate {
         "the client sent a chain of {0} certificates: beside its own at most {CHAIN_MAX} are looked at"
     )]
     ChainTooLong(usize),
+    #[error(
+        "the certificates that the client sent fit together in more ways than are tried: it must send its own chain alone"
+    )]
+    TooManyLinks,
     /// A CA that the client brought, counted from 1 for the client's own certificate.
     #[error(
         "certificate {0} of the client's chain is of a CA for other uses (its extended key usage has no clientAuth): have that CA's certificate issued anew, with clientAuth or without any extended key usage"
     )]
     IssuerForOtherUses(usize),
+    /// A CA that the client brought, counted likewise.
+    #[error(
+        "certificate {0} of the client's chain is of a CA that may not sign certificates (its key usage has no keyCertSign): have that CA's certificate issued anew, with keyCertSign or without any key usage"
+    )]
+    IssuerForOtherSignatures(usize),
     /// The certificate is good, and the signature with which the client is to show that it is its.
     #[error(
         "the client did not prove that it holds the key of its certificate: it signs with another, or the key is of a kind that is not taken here ({KEY_KINDS})"
@@ -65,6 +80,9 @@ impl ClientCertVerifier for RequireClientAuth {
                 intermediates.len() + 1,
             )));
         }
+        if links(end_entity, intermediates) > LINKS_MAX {
+            return Err(refused(UnsuitableCertificate::TooManyLinks));
+        }
         let verified = self.0.verify(now, |verifier| {
             verifier.verify_client_cert(end_entity, intermediates, now)
         });
@@ -74,10 +92,15 @@ impl ClientCertVerifier for RequireClientAuth {
             ) if states_client_use(end_entity) => issuer_for_other_uses(intermediates, error),
             other => other,
         })?;
-        if states_client_use(end_entity) {
-            return Ok(verified);
+        if !states_client_use(end_entity) {
+            return Err(refused(UnsuitableCertificate::NoStatedUse));
         }
-        Err(refused(UnsuitableCertificate::NoStatedUse))
+        match issuer_for_other_signatures(end_entity, intermediates) {
+            Some(index) => Err(refused(UnsuitableCertificate::IssuerForOtherSignatures(
+                index + 2,
+            ))),
+            None => Ok(verified),
+        }
     }
 
     fn offer_client_auth(&self) -> bool {
@@ -138,6 +161,51 @@ fn issuer_for_other_uses(intermediates: &[CertificateDer<'_>], error: Error) -> 
         Some(index) => refused(UnsuitableCertificate::IssuerForOtherUses(index + 2)),
         None => error,
     }
+}
+
+/// The first CA of the chain, if any, whose key is not for signing certificates. WebPKI does not look
+/// at key usage (RFC 5280 §6.1.4, n). What the client sends beside its chain is nobody's issuer.
+fn issuer_for_other_signatures(
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> Option<usize> {
+    fn parsed<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+        X509Certificate::from_der(der)
+            .ok()
+            .map(|(_, parsed)| parsed)
+    }
+    let (own, issuers) = (
+        parsed(end_entity),
+        intermediates.iter().map(parsed).collect::<Vec<_>>(),
+    );
+    let is_issuer = |ca: &X509Certificate<'_>| {
+        let mut issued = issuers.iter().flatten().chain(&own);
+        issued.any(|of| of.issuer().as_raw() == ca.subject().as_raw())
+    };
+    let may_not_sign = |ca: &X509Certificate<'_>| match ca.key_usage() {
+        Ok(usage) => usage.is_some_and(|usage| !usage.value.key_cert_sign()),
+        Err(_) => true,
+    };
+    let is_unfit = |ca: &X509Certificate<'_>| may_not_sign(ca) && is_issuer(ca);
+    issuers
+        .iter()
+        .position(|ca| ca.as_ref().is_some_and(is_unfit))
+}
+
+/// In how many pairs of these one can, by its name, have issued the other.
+fn links(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> usize {
+    let chain: Vec<_> = iter::once(end_entity)
+        .chain(intermediates)
+        .filter_map(|der| EndEntityCert::try_from(der).ok())
+        .collect();
+    let pairs = chain
+        .iter()
+        .flat_map(|issued| chain.iter().map(move |issuer| (issued, issuer)));
+    pairs
+        .filter(|(issued, issuer)| {
+            issued.issuer() == issuer.subject() && issued.der() != issuer.der()
+        })
+        .count()
 }
 
 fn states_client_use(certificate: &CertificateDer<'_>) -> bool {

@@ -354,4 +354,5 @@ fn could_be_edge(line: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[cfg(feature = "broker")]
 mod tests;

@@ -26,11 +26,12 @@ use tempfile::TempDir;
 
 use super::*;
 use super::{
-    config::provider,
+    client::TrustInServers,
+    credentials::provider,
     crl::RevocationLists,
     reading::{read_certificates, read_key},
     roots::Authorities,
-    trust::{TrustInServers, roots_of},
+    trust::roots_of,
 };
 use crate::{
     files::TrackedFiles,
@@ -306,6 +307,28 @@ fn refuses_a_client_that_shows_nothing_and_one_that_shows_too_much() {
         let (reason, _) = refusal(&client, &server);
         let expected = format!("a chain of {} certificates", others + 1);
         assert!(reason.contains(&expected), "{reason}");
+    }
+}
+
+/// A stranger brings CAs of its own making, and whoever looks how they fit together works for it.
+#[test]
+fn a_chain_that_fits_together_in_too_many_ways_is_not_tried() {
+    let authority = authority();
+    let server = read_server(&server_of(&authority).credentials(), &[]).unwrap();
+    let client = client_of(&authority, "alice");
+    let own = fs::read_to_string(client.credentials().certificate).unwrap();
+    let bring = |namesakes: usize| {
+        let pems: String = (0..namesakes)
+            .map(|_| self::authority().certificate_pem().to_owned())
+            .collect();
+        client.with("own.crt", own.clone() + &pems);
+    };
+    bring(3);
+    assert!(handshake(&client.credentials(), &server).is_ok());
+    for namesakes in [4, 8] {
+        bring(namesakes);
+        let (reason, _) = refusal(&client, &server);
+        assert!(reason.contains("fit together in more ways"), "{reason}");
     }
 }
 

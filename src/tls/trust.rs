@@ -10,13 +10,8 @@ use std::{
 };
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime},
+    CertificateError, Error, OtherError, RootCertStore,
+    pki_types::{TrustAnchor, UnixTime},
     server::VerifierBuilderError,
 };
 
@@ -144,57 +139,4 @@ impl<V: ?Sized> fmt::Debug for Trust<V> {
 pub(super) fn roots_of(authorities: &[Anchor]) -> Arc<RootCertStore> {
     let anchors = authorities.iter().map(|(anchor, _)| anchor.clone());
     Arc::new(anchors.collect())
-}
-
-/// A client's trust in the authorities of servers.
-#[derive(Debug)]
-pub(super) struct TrustInServers(Trust<WebPkiServerVerifier>);
-
-impl TrustInServers {
-    pub(super) fn new(
-        authorities: Vec<Anchor>,
-        provider: Arc<CryptoProvider>,
-    ) -> Result<Self, VerifierBuilderError> {
-        Trust::new(authorities, move |roots| {
-            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()
-        })
-        .map(Self)
-    }
-}
-
-impl ServerCertVerifier for TrustInServers {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.0.verify(now, |verifier| {
-            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-        })
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.of_all().verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.of_all().verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.of_all().supported_verify_schemes()
-    }
 }

@@ -3,7 +3,7 @@
 //! Owns which keys are taken and for which algorithm each is. A key is good for one algorithm: what
 //! a token says of itself chooses among the keys, and never the way in which one is used.
 
-use std::{collections::HashSet, fmt, path::Path};
+use std::{collections::HashSet, fmt, ops::RangeInclusive, path::Path};
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
@@ -13,13 +13,17 @@ use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::TokenFileError;
-use crate::{files::sha256, protocol::json_fault};
+use crate::{files::sha256, protocol::describe_json_error, text::hex};
 
 /// Keys of one file: a token that names none is tried with each.
 const KEYS_MAX: usize = 64;
 
 /// Bits of the shortest RSA modulus that is safe to use (NIST SP 800-131A).
 const RSA_BITS_MIN: usize = 2048;
+
+/// What the crate that checks signatures takes: 8192 bits, and an exponent of 33.
+const RSA_BYTES_MAX: usize = 1024;
+const RSA_EXPONENT_BYTES_MAX: usize = 5;
 
 const FORM: &str = "a key set is {\"keys\": [...]} (RFC 7517)";
 
@@ -55,7 +59,10 @@ pub(super) fn parse(path: &Path, contents: &[u8]) -> Result<Vec<VerifyingKey>, T
     }
     let set: JwkSet = serde_json::from_slice(contents).map_err(|error| {
         let reason = if error.is_data() {
-            format!("not a JSON Web Key Set: {}; {FORM}", json_fault(&error))
+            format!(
+                "not a JSON Web Key Set: {}; {FORM}",
+                describe_json_error(&error)
+            )
         } else if error.is_eof() {
             format!("the JSON in it is cut off: {FORM}")
         } else {
@@ -107,17 +114,21 @@ struct Jwk {
     e: Option<String>,
     /// Of a private key of any kind.
     d: Option<IgnoredAny>,
+    /// Of a private RSA key.
+    p: Option<IgnoredAny>,
+    /// Of a symmetric key.
+    k: Option<IgnoredAny>,
 }
 
 impl Jwk {
     /// `None` for a key that is well, but not for us.
     fn verifying_key(&self) -> Result<Option<VerifyingKey>, &'static str> {
-        if self.kty == "oct" {
+        if self.kty == "oct" || self.k.is_some() {
             return Err(
                 "it is a symmetric key: who can check a token with it can make one, and it has no place in this file",
             );
         }
-        if self.d.is_some() {
+        if self.d.is_some() || self.p.is_some() {
             return Err(
                 "it is a private key: give the server the public part alone, and take this one for known to others",
             );
@@ -188,22 +199,49 @@ fn is_short(key: &DecodingKey) -> bool {
     bits < RSA_BITS_MIN
 }
 
-/// Whether signatures can be checked with it at all.
+/// Whether signatures can be checked with it, and only who has its private half can make them.
 fn is_sound(algorithm: Algorithm, key: &DecodingKey) -> bool {
     match (algorithm, key.kind()) {
         (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(bytes)) => {
-            ParsedPublicKey::new(&ED25519, bytes).is_ok()
+            ParsedPublicKey::new(&ED25519, bytes).is_ok() && !has_small_order(bytes)
         }
         (Algorithm::ES256, DecodingKeyKind::SecretOrDer(bytes)) => {
             bytes.len() == 65 && ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes).is_ok()
         }
         (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
-            RsaPublicKeyComponents { n, e }
-                .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-                .is_ok()
+            let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+            is_odd(n)
+                && is_odd(e)
+                && e.as_slice() != [1]
+                && n.len() <= RSA_BYTES_MAX
+                && e.len() <= RSA_EXPONENT_BYTES_MAX
+                && RsaPublicKeyComponents { n, e }
+                    .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+                    .is_ok()
         }
         _ => false,
     }
+}
+
+/// Whether an Ed25519 key is one of the few points with which anybody can sign: those of order 1, 2,
+/// 4 and 8, in every way to write them. The highest bit is a sign.
+fn has_small_order(key: &[u8]) -> bool {
+    const ORDER_8: [&str; 2] = [
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    ];
+    let Some((last, rest)) = key.split_last() else {
+        return true;
+    };
+    let unsigned = [rest, &[last & 0x7f]].concat();
+    // The `y` of the others is 0, 1 or -1, that is p - 1; it may be written with p = 2^255 - 19 added.
+    let is_small = |first: RangeInclusive<u8>, fill: u8, last: u8| {
+        matches!(&*unsigned, [byte, middle @ .., end]
+            if first.contains(byte) && middle.iter().all(|byte| *byte == fill) && *end == last)
+    };
+    is_small(0..=1, 0, 0)
+        || is_small(0xec..=0xee, 0xff, 0x7f)
+        || ORDER_8.contains(&&*hex(&unsigned))
 }
 
 fn digest_of(algorithm: Algorithm, key: &DecodingKey) -> [u8; 32] {

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     access::TokenScope,
     identity::Identity,
-    protocol::{Code, json_fault},
+    protocol::{Code, describe_json_error},
     text::{escaped, hex},
     topic::TopicFilter,
 };
@@ -106,7 +106,7 @@ impl SignedTokenKeys {
                     // The header was read already: what cannot be read now are claims, after the
                     // signature held.
                     if let ErrorKind::Json(error) = error.kind() {
-                        let fault = json_fault(error);
+                        let fault = describe_json_error(error);
                         let reason = format!("the token's claims cannot be taken: {fault}");
                         return Err(TokenError::new(Code::TokenInvalid, reason, None));
                     }

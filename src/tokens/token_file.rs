@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use super::{NewToken, TokenEntry, TokenFileError, TokenStore};
 use crate::{
-    files::{AtomicFile, TrackedFiles, remedy},
+    files::{self, AtomicFile, TrackedFiles, remedy},
     identity::Identity,
 };
 
@@ -152,12 +152,7 @@ impl TokenFile {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        let lock = || {
-            let folder = File::open(folder)?;
-            folder.lock()?;
-            Ok(folder)
-        };
-        lock().map_err(|error| self.unusable("lock the folder of", &error))
+        files::lock(folder).map_err(|error| self.unusable("lock the folder of", &error))
     }
 
     /// Puts `store` in the place of what is there, mode and owner kept.

@@ -1,3 +1,5 @@
+//! Topic filters: what is valid as one, and whether it matches a topic.
+
 use std::{fmt, sync::Arc};
 
 use serde::Serialize;
@@ -6,8 +8,8 @@ use super::{ShapeError, TOPIC_LEVELS_MAX, Topic, check_shape};
 
 /// How many levels a filter has, and which of them are wildcards.
 ///
-/// Of all filters of one shape, at most one matches a topic: so the shapes of a client's filters
-/// bound how many of them can match one message.
+/// Of all filters with the same shape, at most one matches a topic. So the number of shapes among a
+/// client's filters bounds how many of them can match one message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FilterShape {
     levels: u8,
@@ -20,17 +22,17 @@ pub struct FilterShape {
 // A bit for each level.
 const _: () = assert!(TOPIC_LEVELS_MAX <= 32);
 
-/// What can be subscribed to: a topic, in which `+` stands for any one level and a last `#` for
-/// all that follow.
+/// What can be subscribed to: a topic in which `+` stands for any one level, and `#` at the end for
+/// all levels that follow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicFilter(Arc<str>);
 
 impl TopicFilter {
-    /// Judges `text`.
+    /// Checks `text`.
     ///
     /// # Errors
     ///
-    /// When it has a bad shape or a wildcard where none can stand.
+    /// When it breaks a rule that topics share, or has a wildcard in the wrong place.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         check_shape(text)?;
         let mut levels = text.split('/').peekable();
@@ -47,19 +49,19 @@ impl TopicFilter {
         Ok(Self(text.into()))
     }
 
-    /// Whether it names topics that belong to the server.
+    /// Whether it matches topics that belong to the server.
     #[must_use]
     pub fn is_reserved(&self) -> bool {
         self.0.starts_with('$')
     }
 
-    /// Whether it names more than the one topic that it spells.
+    /// Whether it has a wildcard, so that it can match more than one topic.
     #[must_use]
     pub fn has_wildcard(&self) -> bool {
         self.0.contains(['+', '#'])
     }
 
-    /// Where it has its wildcards; `None` when it has none.
+    /// How many levels it has and where its wildcards are; `None` when it has none.
     #[must_use]
     pub fn shape(&self) -> Option<FilterShape> {
         let shape = self
@@ -73,10 +75,10 @@ impl TopicFilter {
         self.has_wildcard().then_some(shape)
     }
 
-    /// Whether a message on `topic` is for a subscriber of this filter.
+    /// Whether it matches `topic`.
     ///
-    /// For few filters and many topics, as in a client; the broker asks a
-    /// [`FilterTree`](super::FilterTree), which gives the same answers.
+    /// Meant for few filters. The broker asks a [`FilterTree`](super::FilterTree), which gives the same
+    /// answers.
     #[must_use]
     pub fn matches(&self, topic: &Topic<'_>) -> bool {
         let (filter, topic_bytes) = (self.0.as_bytes(), topic.as_str().as_bytes());
@@ -84,7 +86,7 @@ impl TopicFilter {
         !(is_open && topic.is_reserved()) && matches_bytes(filter, topic_bytes)
     }
 
-    /// As text.
+    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -95,8 +97,8 @@ impl TopicFilter {
     }
 }
 
-/// Level by level, and byte by byte within: access rules ask this for every receiver of a message,
-/// and most filters part from a topic within the first bytes. Wildcards are whole levels.
+/// Level by level, and byte by byte within a level: access rules ask this for every receiver of a
+/// message, and most filters differ from a topic within the first bytes. Wildcards are whole levels.
 fn matches_bytes(filter: &[u8], topic: &[u8]) -> bool {
     let (mut at_filter, mut at_topic) = (0, 0);
     loop {
@@ -117,7 +119,7 @@ fn matches_bytes(filter: &[u8], topic: &[u8]) -> bool {
                 }
             }
         }
-        // Both are at the end of a level, or the topic's level is longer.
+        // Both are at the end of a level, or the topic's level is longer than the filter's.
         match (filter.get(at_filter), topic.get(at_topic)) {
             (None, None) => return true,
             (Some(_), Some(b'/')) => (at_filter, at_topic) = (at_filter + 1, at_topic + 1),
@@ -143,7 +145,7 @@ impl Serialize for TopicFilter {
 /// Why a text is not a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
-    /// As with topics.
+    /// A rule that topics share.
     #[error("not a topic filter: {0}")]
     Shape(ShapeError),
     /// `a/#/b`

@@ -1,3 +1,5 @@
+//! Topics: what is valid as one.
+
 use std::{
     borrow::{Borrow, Cow},
     fmt,
@@ -7,17 +9,17 @@ use serde::Serialize;
 
 use super::{ShapeError, check_shape};
 
-/// A topic that can be published to: levels divided by `/`, no wildcards.
+/// A topic that can be published to: levels separated by `/`, without wildcards.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Topic<'a>(Cow<'a, str>);
 
 impl<'a> Topic<'a> {
-    /// Judges `text`.
+    /// Checks `text`.
     ///
     /// # Errors
     ///
-    /// When it has a bad shape or a wildcard in it.
+    /// When it breaks a rule that filters share, or has a wildcard.
     pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, TopicError> {
         let text = text.into();
         check_shape(&text)?;
@@ -33,20 +35,20 @@ impl<'a> Topic<'a> {
         self.0.starts_with('$')
     }
 
-    /// The same topic, with a text of its own.
+    /// The same topic, owning its text.
     #[must_use]
     pub fn to_owned(&self) -> Topic<'static> {
         Topic(Cow::Owned(self.0.clone().into_owned()))
     }
 
-    /// As text.
+    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// As a key it is found by its text, which is all that it is compared and hashed by.
+/// A topic as a key is found by its text, since it is compared and hashed by nothing else.
 impl Borrow<str> for Topic<'_> {
     fn borrow(&self) -> &str {
         &self.0
@@ -62,7 +64,7 @@ impl fmt::Display for Topic<'_> {
 /// Why a text is not a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
-    /// As with filters.
+    /// A rule that filters share.
     #[error("not a topic: {0}")]
     Shape(ShapeError),
     /// `+` or `#`.

@@ -1,3 +1,5 @@
+//! A node of the tree of filters, and how filters are added, removed and matched from node to node.
+
 use std::{
     borrow::Borrow,
     cmp::Ordering,
@@ -10,24 +12,24 @@ use super::{TOPIC_BYTES_MAX, small_map::SmallMap};
 
 /// The filters with a wildcard that begin with the same levels.
 ///
-/// Levels in a row at which no filter ends and none parts from the others are one edge, so that a
-/// filter adds two nodes at most, however many levels it has. Edges lie in the texts of filters,
-/// and take no memory of their own.
+/// Consecutive levels at which no filter ends or branches off are one edge, so a filter adds at most
+/// two nodes, however many levels it has. An edge is a slice of a filter's text and takes no memory of
+/// its own.
 #[derive(Clone, Debug)]
 pub(super) struct Node<K, V> {
     edge: Edge,
-    /// Those whose edge begins with a level that is spelled out.
+    /// The children whose edge begins with a literal level.
     children: SmallMap<Child<K, V>, ()>,
-    /// The one whose edge begins with `+`.
+    /// The child whose edge begins with `+`.
     any: Option<Arc<Self>>,
     /// Subscribers whose filter ends here.
     here: SmallMap<K, V>,
-    /// Subscribers whose filter ends with a `#` below here.
+    /// Subscribers whose filter ends here with a `#`.
     below: SmallMap<K, V>,
 }
 
-/// The levels between a node and its parent. In the filter that holds them, the levels before them
-/// lead to the parent.
+/// The levels between a node and its parent, as a slice of a filter. The levels before them lead to the
+/// parent.
 #[derive(Clone, Debug, Default)]
 struct Edge {
     filter: Arc<str>,
@@ -36,10 +38,10 @@ struct Edge {
     end: u16,
 }
 
-// A filter has no offset beyond.
+// Every offset in a filter fits.
 const _: () = assert!(TOPIC_BYTES_MAX <= u16::MAX as usize);
 
-/// A node under the first level of its edge.
+/// A node, keyed by the first level of its edge.
 #[derive(Clone, Debug)]
 struct Child<K, V>(Arc<Node<K, V>>);
 
@@ -56,7 +58,7 @@ impl<K, V> Default for Node<K, V> {
 }
 
 impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
-    /// Notes that `key` subscribes to `filter`, whose levels from `start` on are below this node.
+    /// Adds the subscription of `key` to `filter`, whose levels from `start` on are below this node.
     pub(super) fn insert(&mut self, filter: &Arc<str>, start: usize, key: K, value: V) {
         match filter.get(start..).unwrap_or_default() {
             "" => self.here.insert(key, value),
@@ -69,14 +71,14 @@ impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
                     })
                 });
                 let node = Arc::make_mut(&mut child);
-                node.part_at(node.edge.shared_with(rest));
+                node.split_at(node.edge.shared_with(rest));
                 node.insert(filter, start + node.edge.len() + 1, key, value);
                 self.put(child);
             }
         }
     }
 
-    /// Forgets that `key` subscribes to `filter`, whose levels from `start` on are below this node.
+    /// Removes the subscription of `key` to `filter`, whose levels from `start` on are below this node.
     pub(super) fn remove(&mut self, filter: &str, start: usize, key: &K) {
         match filter.get(start..).unwrap_or_default() {
             "" => self.here.remove(key),
@@ -116,7 +118,7 @@ impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
         }
     }
 
-    /// Puts `child` in the place of the one with the same first level.
+    /// Adds `child`, or replaces the child with the same first level.
     fn put(&mut self, child: Arc<Self>) {
         match child.edge.first_level() {
             "+" => self.any = Some(child),
@@ -124,8 +126,8 @@ impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
         }
     }
 
-    /// Ends this node after the first bytes of its edge; what is left becomes its child.
-    fn part_at(&mut self, bytes: usize) {
+    /// Splits this node after the first `bytes` of its edge. The rest becomes its child.
+    fn split_at(&mut self, bytes: usize) {
         if bytes == self.edge.len() {
             return;
         }
@@ -136,7 +138,7 @@ impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
         self.put(Arc::new(lower));
     }
 
-    /// Becomes one with its only child, where no filter ends here any longer.
+    /// Merges this node with its only child, when no filter ends here any longer.
     fn join(&mut self) {
         if let Some(only) = self.only_child()
             && self.here.is_empty()
@@ -149,7 +151,7 @@ impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
         }
     }
 
-    /// How many there are below this one.
+    /// The number of nodes below this one.
     #[cfg(test)]
     pub(super) fn nodes_below(&self) -> usize {
         let spelled_out = self.children.iter().map(|(child, ())| &child.0);
@@ -166,8 +168,8 @@ impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
 }
 
 impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
-    /// Calls `found` with the subscribers of each filter that matches. `rest` is what of the topic
-    /// lies below this node; `None` when the topic ends here.
+    /// Calls `found` with the subscribers of each matching filter. `rest` is the part of the topic below
+    /// this node; `None` when the topic ends here.
     pub(super) fn each_match<'a>(
         &'a self,
         rest: Option<&str>,
@@ -185,7 +187,7 @@ impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
         }
     }
 
-    /// The same for those filters alone that spell out the next level of the topic.
+    /// The same, only for filters in which the next level is literal.
     pub(super) fn each_match_at<'a>(
         &'a self,
         level: &str,
@@ -197,7 +199,7 @@ impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
         }
     }
 
-    /// The same where the topic has matched `first`, the first level of the edge.
+    /// The same, once the topic has matched `first`, the first level of the edge.
     fn each_match_along<'a>(
         &'a self,
         first: &str,
@@ -219,10 +221,10 @@ impl<K: Ord + Hash + Clone, V: Clone> Node<K, V> {
 }
 
 impl Edge {
-    /// The levels of `filter` from one byte to another, neither of them in the middle of a level.
+    /// The levels of `filter` between two bytes, which stand at the edges of levels.
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "a filter has no more than `TOPIC_BYTES_MAX`"
+        reason = "a filter has at most `TOPIC_BYTES_MAX` bytes"
     )]
     fn new(filter: &Arc<str>, start: usize, end: usize) -> Self {
         Self {
@@ -233,7 +235,7 @@ impl Edge {
         }
     }
 
-    /// All levels of `filter` from `start` on, save a `#`.
+    /// All levels of `filter` from `start` on, without a final `#`.
     fn to_the_end(filter: &Arc<str>, start: usize) -> Self {
         let end = filter.strip_suffix("/#").unwrap_or(filter).len();
         Self::new(filter, start, end)
@@ -251,7 +253,7 @@ impl Edge {
         &self.filter[self.start.into()..self.first_level_end.into()]
     }
 
-    /// Bytes of the whole levels with which both begin.
+    /// The length of the whole levels with which both begin.
     fn shared_with(&self, levels: &str) -> usize {
         let both = self.as_str().split('/').zip(levels.split('/'));
         let shared = both.take_while(|(own, other)| own == other);
@@ -259,7 +261,7 @@ impl Edge {
         bytes.saturating_sub(1)
     }
 
-    /// The levels up to the `/` at `bytes`, and those behind it.
+    /// The levels before the `/` at `bytes`, and those after it.
     fn split_at(&self, bytes: usize) -> (Self, Self) {
         let (start, end) = (self.start.into(), self.end.into());
         let slash = start + bytes;
@@ -272,7 +274,7 @@ impl Edge {
 
 /// The first of these levels, and those below it.
 ///
-/// Byte by byte, since levels are short.
+/// Byte by byte, because levels are short.
 pub(super) fn split_level(levels: &str) -> (&str, Option<&str>) {
     match levels.bytes().position(|byte| byte == b'/') {
         Some(slash) => (&levels[..slash], Some(&levels[slash + 1..])),

@@ -1,13 +1,13 @@
+//! A map for millions of mostly tiny maps, which shares its parts with its clones.
+
 use std::{hash::Hash, slice, sync::Arc};
 
-/// Entries up to which one sorted slice is smaller and faster than a tree of hashed nodes.
+/// Up to this many entries, a sorted slice is smaller and faster than a hash tree.
 const FEW_MAX: usize = 16;
 
-/// A map that shares its parts with its clones, made for millions of mostly tiny maps.
-///
-/// A clone costs one reference count, a change costs a small slice or a path of a hash tree, never
-/// the whole. Most maps of a routing table hold one entry, for which [`imbl::HashMap`] alone would
-/// take some 600 bytes.
+/// A clone costs one reference count. A change copies a small slice or a path of a hash tree, never the
+/// whole map. Most maps of a routing table hold one entry, for which [`imbl::HashMap`] alone would take
+/// about 600 bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) enum SmallMap<K, V> {
     #[default]
@@ -15,7 +15,7 @@ pub(super) enum SmallMap<K, V> {
     One(K, V),
     /// Sorted by key.
     Few(Arc<[(K, V)]>),
-    /// Boxed, as few are, and every map would be as large.
+    /// Boxed: it is rare, and would make every map larger.
     Many(Box<imbl::HashMap<K, V>>),
 }
 
@@ -24,7 +24,7 @@ impl<K: Ord + Hash + Clone, V: Clone> SmallMap<K, V> {
         matches!(self, Self::Empty)
     }
 
-    /// The key that is held and equals `key`.
+    /// The stored key that equals `key`.
     pub(super) fn get_key<Q>(&self, key: &Q) -> Option<&K>
     where
         K: std::borrow::Borrow<Q>,
@@ -43,7 +43,7 @@ impl<K: Ord + Hash + Clone, V: Clone> SmallMap<K, V> {
         }
     }
 
-    /// Puts both in the place of an equal key and what it had.
+    /// Adds an entry, or replaces the key and value of an equal key.
     pub(super) fn insert(&mut self, key: K, value: V) {
         *self = match std::mem::take(self) {
             Self::Empty => Self::One(key, value),
@@ -94,7 +94,7 @@ impl<K: Ord + Hash + Clone, V: Clone> SmallMap<K, V> {
             }
             Self::Many(map) => {
                 map.remove(key);
-                // Half the bound, so that a map at its edge does not go to and fro.
+                // At half the limit, so that a map near the limit does not change back and forth.
                 if map.len() <= FEW_MAX / 2 {
                     let mut entries: Vec<(K, V)> = map
                         .iter()
@@ -116,7 +116,7 @@ impl<K: Ord + Hash + Clone, V: Clone> SmallMap<K, V> {
         }
     }
 
-    /// In no order.
+    /// In no particular order.
     pub(super) fn iter(&self) -> Iter<'_, K, V> {
         match self {
             Self::Empty => Iter::One(None),
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever is put in and taken out, it holds what an ordinary map holds, and a clone made
+        /// After any insertions and removals, it holds what an ordinary map holds, and a clone made
         /// before a change holds what it held.
         #[test]
         fn behaves_like_an_ordinary_map(

@@ -1,3 +1,5 @@
+//! The tree of filters: which subscribers' filters match a topic.
+
 use std::{hash::Hash, sync::Arc};
 
 use super::{
@@ -6,16 +8,16 @@ use super::{
     small_map::SmallMap,
 };
 
-/// Which subscribers' filters match a topic.
+/// Finds the subscribers whose filters match a topic.
 ///
-/// `K` names a subscriber and `V` is what is kept for it. A clone costs nothing and shares all;
-/// a change costs the path to what it changes, never what there is. That is what lets a new
-/// generation be published for every change, however many filters there are.
+/// `K` identifies a subscriber and `V` is stored with it. A clone is cheap and shares everything. A
+/// change copies the path to what it changes, so a new generation can be published for every change,
+/// however many filters there are.
 #[derive(Clone, Debug)]
 pub struct FilterTree<K, V> {
-    /// Filters without a wildcard: one look-up for all of them.
+    /// Filters without a wildcard, found with one look-up.
     exact: imbl::HashMap<Arc<str>, SmallMap<K, V>>,
-    /// Filters with one, level by level.
+    /// Filters with a wildcard, level by level.
     wild: Arc<Node<K, V>>,
 }
 
@@ -33,7 +35,7 @@ impl<K: Ord + Hash + Clone, V: Clone> Default for FilterTree<K, V> {
 }
 
 impl<K: Ord + Hash + Clone, V: Clone> FilterTree<K, V> {
-    /// Notes that `key` subscribes to `filter`.
+    /// Adds the subscription of `key` to `filter`.
     pub fn insert(&mut self, filter: &TopicFilter, key: K, value: V) {
         if filter.has_wildcard() {
             Arc::make_mut(&mut self.wild).insert(&filter.shared(), 0, key, value);
@@ -45,7 +47,7 @@ impl<K: Ord + Hash + Clone, V: Clone> FilterTree<K, V> {
         }
     }
 
-    /// Forgets that `key` subscribes to `filter`.
+    /// Removes the subscription of `key` to `filter`.
     pub fn remove(&mut self, filter: &TopicFilter, key: &K) {
         if filter.has_wildcard() {
             Arc::make_mut(&mut self.wild).remove(filter.as_str(), 0, key);
@@ -60,8 +62,8 @@ impl<K: Ord + Hash + Clone, V: Clone> FilterTree<K, V> {
         }
     }
 
-    /// The subscribers of each filter that matches `topic`. A subscriber with several filters can be
-    /// in several of them; none of them is empty.
+    /// The subscribers of each filter that matches `topic`, none of them empty. A subscriber with several
+    /// matching filters is in several of them.
     #[must_use]
     pub fn matching(&self, topic: &Topic<'_>) -> Vec<Subscribers<'_, K, V>> {
         let mut matching = Vec::new();
@@ -84,7 +86,7 @@ impl<K: Ord + Hash + Clone, V: Clone> FilterTree<K, V> {
 }
 
 impl<'a, K: Ord + Hash + Clone, V: Clone> Subscribers<'a, K, V> {
-    /// Each once, in no order.
+    /// Each subscriber once, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
         self.0.iter()
     }
@@ -98,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// Written for obviousness: the rule of `docs/events.md`, recursively, on lists of levels.
+    /// Written to be obviously right: the rule of `docs/events.md`, recursively, on lists of levels.
     fn naive_match(filter: &[&str], topic: &[&str]) -> bool {
         match (filter, topic) {
             (["#"], _) => true,
@@ -141,8 +143,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// The tree and the one-filter matcher agree with the naive matcher, after any insertions
-        /// and removals, and a clone made before them still holds what it held.
+        /// After any insertions and removals, the tree and `TopicFilter::matches` agree with the naive
+        /// matcher, and a clone made before still holds what it held.
         #[test]
         fn agrees_with_the_naive_matcher(
             steps in proptest::collection::vec((prop_oneof![4 => Just(true), 1 => Just(false)], filter(), 0u8..24), 0..60),
@@ -185,7 +187,7 @@ mod tests {
             }
         }
 
-        /// Nothing is left behind by what was taken out again.
+        /// Removing everything leaves nothing behind.
         #[test]
         fn is_empty_when_all_is_removed(filters in proptest::collection::vec(filter(), 0..30)) {
             let mut tree = FilterTree::default();
@@ -195,8 +197,8 @@ mod tests {
             prop_assert!(tree.exact.is_empty() && tree.wild.is_empty());
         }
 
-        /// Whatever was put in and taken out, only nodes are left at which a filter ends or several
-        /// part: fewer than two for each filter.
+        /// After any insertions and removals, only nodes are left at which a filter ends or several
+        /// branch off: fewer than two for each filter.
         #[test]
         fn levels_in_a_row_are_one_node(
             steps in proptest::collection::vec((any::<bool>(), filter()), 0..60),
@@ -217,9 +219,9 @@ mod tests {
         }
     }
 
-    /// More children than one slice holds: those are hashed, by a level that lies in a filter.
+    /// More children than one slice holds. They are hashed, by a level that is a slice of a filter.
     #[test]
-    fn many_filters_part_at_one_level_and_come_together_again() {
+    fn many_filters_branch_off_at_one_level_and_are_merged_again() {
         let filters: Vec<_> = (0..100)
             .flat_map(|number| [format!("a/b/{number}/+"), format!("a/b/{number}/c/d/#")])
             .map(|text| TopicFilter::parse(&text).unwrap())
@@ -238,11 +240,11 @@ mod tests {
         for filter in &filters[2..] {
             tree.remove(filter, &1);
         }
-        // `a/b/0` in one, and the two below it.
+        // `a/b/0` as one node, and the two below it.
         assert_eq!(tree.wild.nodes_below(), 3);
     }
 
-    /// However many levels it has: that is what bounds the memory of a hostile client's filters.
+    /// This bounds the memory that a hostile client's filters take.
     #[test]
     fn a_filter_of_32_levels_takes_one_node() {
         let mut tree = FilterTree::default();
@@ -253,7 +255,7 @@ mod tests {
     }
 
     proptest! {
-        /// That is what lets a limit on shapes bound how many filters match.
+        /// Because of this, a limit on shapes bounds how many filters can match.
         #[test]
         fn filters_of_one_shape_that_match_one_topic_are_the_same(
             topic in topic(),

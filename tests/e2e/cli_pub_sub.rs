@@ -196,9 +196,14 @@ fn the_broker_serves_on_when_nobody_reads_its_lines() {
 
 #[test]
 fn the_habit_of_giving_the_host_with_h_is_refused_with_the_remedy() {
-    for verb in ["pub", "sub"] {
+    for (verb, flag) in [
+        ("pub", "-h"),
+        ("sub", "-h"),
+        ("pub", "-qh"),
+        ("sub", "-vqh"),
+    ] {
         let mut command = tidings();
-        command.args([verb, "-h", "broker.example.org", "-t", "a"]);
+        command.args([verb, flag, "broker.example.org", "-t", "a"]);
         let outcome = run(command);
         assert_eq!(
             (outcome.code, outcome.out.len()),

@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Arc};
 
-use crate::support::{Broker, Certificates, Process, run, serve, tidings};
+use crate::support::{Broker, Certificates, Process, run, serve, tidings, tool};
 
 /// `tidings certs` in a folder of its own.
 fn certs(home: &std::path::Path, arguments: &[&str]) -> crate::support::Outcome {
@@ -27,6 +27,101 @@ fn variables_of_a_client_are_not_the_brokers() {
     let broker = Broker::launch(command, &certificates);
     // A client that checks the server's certificate takes it.
     broker.client("alice");
+}
+
+/// So services did that were set up for version 0.1.
+#[test]
+fn serve_takes_certificate_and_key_from_shared_variables_beside_a_ca_of_its_own() {
+    let certificates = Arc::new(Certificates::new());
+    let server = certificates.files("server");
+    let mut command = tidings();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--ca"])
+        .arg(certificates.ca())
+        .env("TIDINGS_CERT", &server.certificate)
+        .env("TIDINGS_KEY", &server.key);
+    let broker = Broker::launch(command, &certificates);
+    broker.client("alice");
+}
+
+#[test]
+fn a_bad_value_is_reported_by_the_variable_that_holds_it() {
+    let certificates = Certificates::new();
+    let serving = |arguments: &[&str]| {
+        let mut command = serve(&certificates);
+        command.args(arguments);
+        command
+    };
+    let plain = |arguments: &[&str]| {
+        let mut command = tidings();
+        command.args(arguments);
+        command
+    };
+    let publish = ["pub", "-t", "a", "-m", "1"];
+    for (mut command, name, value, told) in [
+        // clap parses it.
+        (
+            serving(&[]),
+            "TIDINGS_LISTEN",
+            "localhost",
+            "for 'TIDINGS_LISTEN'",
+        ),
+        (
+            serving(&[]),
+            "TIDINGS_TLS_MIN",
+            "1.1",
+            "for 'TIDINGS_TLS_MIN'",
+        ),
+        (
+            plain(&publish),
+            "TIDINGS_CONNECT_TIMEOUT",
+            "x",
+            "for 'TIDINGS_CONNECT_TIMEOUT'",
+        ),
+        (
+            plain(&["certs", "init"]),
+            "TIDINGS_CERTS",
+            "",
+            "for 'TIDINGS_CERTS'",
+        ),
+        // It is checked later.
+        (
+            serving(&[]),
+            "TIDINGS_LOG",
+            "verbos",
+            "TIDINGS_LOG \"verbos\"",
+        ),
+        (
+            serving(&[]),
+            "TIDINGS_OUTBOX_BYTES_SOFT",
+            "9000000",
+            "TIDINGS_OUTBOX_BYTES_SOFT (9000000) is above the default of --outbox-bytes-max",
+        ),
+        (
+            serving(&[]),
+            "TIDINGS_TOKEN_KEYS",
+            "x",
+            "TIDINGS_TOKEN_KEYS needs --token-issuer",
+        ),
+        (
+            serving(&[]),
+            "TIDINGS_TOKEN_ISSUER",
+            "x",
+            "TIDINGS_TOKEN_ISSUER needs --token-keys",
+        ),
+        // The flag counts, whatever the variable holds.
+        (
+            serving(&["--listen", "nowhere"]),
+            "TIDINGS_LISTEN",
+            "localhost",
+            "'nowhere' for '--listen",
+        ),
+    ] {
+        command.env(name, value);
+        let outcome = run(command);
+        assert_eq!(outcome.code, Some(64), "{outcome:?}");
+        assert!(outcome.err_text().contains(told), "{told}: {outcome:?}");
+    }
 }
 
 #[test]
@@ -122,9 +217,10 @@ fn dev_warns_where_its_certificate_does_not_reach() {
         let broker = Process::spawn(command);
         broker.out.wait_count(3);
         let log = broker.err.all().join("\n");
-        log.contains("on other machines will refuse the certificate")
+        log.contains("will refuse the certificate")
     };
     assert!(!dev("127.0.0.1:0"));
+    assert!(dev("127.0.0.2:0"));
     assert!(dev("0.0.0.0:0"));
     fs::remove_file(home.path().join("certs/server.crt")).unwrap();
     fs::remove_file(home.path().join("certs/server.key")).unwrap();
@@ -211,4 +307,75 @@ fn the_journals_variable_counts_for_the_journals_stream_alone() {
     let broker = Broker::launch(command, &certificates);
     let line = broker.log().wait_for("listening");
     assert!(line.starts_with("20"), "its time: {line}");
+}
+
+/// What `serve` writes to a terminal: a warning, and why it does not start.
+fn written_to_a_terminal(no_color: &str) -> String {
+    let tidings = tidings();
+    let mut command = tool("script", "bsdutils");
+    for (name, _) in tidings.get_envs() {
+        command.env_remove(name);
+    }
+    command
+        .args(["--quiet", "--command"])
+        .arg(format!("'{}' serve", tidings.get_program().display()))
+        .arg("/dev/null")
+        .env("TIDINGS_LISTN", "127.0.0.1:0")
+        .env("NO_COLOR", no_color);
+    let written = run(command).out.join("\n");
+    assert!(written.contains("TIDINGS_LISTN"), "{written}");
+    written
+}
+
+#[test]
+fn the_log_has_colours_on_a_terminal_unless_they_are_declined() {
+    assert!(written_to_a_terminal("").contains('\u{1b}'));
+    let declined = written_to_a_terminal("1");
+    assert!(!declined.contains('\u{1b}'), "{declined:?}");
+}
+
+#[test]
+fn the_name_of_a_file_commands_no_terminal() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = "a\u{1b}[31m\u{202e}\nb";
+    let in_folder = |name: &str| format!("{folder}/{name}");
+    let (rules, tokens) = (in_folder("access.toml"), in_folder("tokens.toml"));
+    fs::create_dir(home.path().join(folder)).unwrap();
+    let everything = "[[rule]]\nidentity = [\"*\"]\npublish = [\"#\"]\n";
+    fs::write(home.path().join(&rules), everything).unwrap();
+    let tidings_in_home = |arguments: &[&str]| {
+        let mut command = tidings();
+        command.args(arguments).current_dir(home.path());
+        run(command)
+    };
+    for (arguments, code) in [
+        (&["certs", "init", "--certs", folder][..], 0),
+        (&["certs", "issue", "carol", "--certs", folder], 0),
+        (&["certs", "renew", "carol", "--certs", folder], 0),
+        (&["certs", "revoke", "carol", "--certs", folder], 0),
+        (&["certs", "show", "carol", "--certs", folder], 0),
+        (&["certs", "show", "nobody", "--certs", folder], 64),
+        (&["token", "new", "--tokens", &tokens, "--identity", "a"], 0),
+        (&["token", "revoke", "--tokens", &tokens, "0123456789ab"], 1),
+        (
+            &[
+                "explain",
+                "--access",
+                &rules,
+                "--identity",
+                "a",
+                "publish",
+                "a",
+            ],
+            0,
+        ),
+    ] {
+        let outcome = tidings_in_home(arguments);
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        for line in outcome.out.iter().chain(&outcome.err) {
+            let harmful = |c: char| c.is_control() || c == '\u{202e}';
+            assert!(!line.contains(harmful), "{arguments:?}: {line:?}");
+            assert!(!line.starts_with('b'), "{arguments:?}: {line:?}");
+        }
+    }
 }

@@ -110,6 +110,33 @@ fn files_of(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
 }
 
 #[test]
+fn dev_uses_the_folder_that_is_named_and_prints_the_address_that_it_listens_on() {
+    let home = tempfile::tempdir().unwrap();
+    let dev = |arguments: &[&str]| {
+        let mut command = tidings();
+        command
+            .args(arguments)
+            .env("TIDINGS_CERTS", "other")
+            .current_dir(home.path());
+        Process::spawn(command)
+    };
+    let made = dev(&["certs", "init", "--ip", "127.0.0.2"]).wait();
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let broker = dev(&["serve", "--dev", "--listen", "127.0.0.2:0"]);
+    let lines = broker.out.wait_count(3);
+    assert!(!home.path().join("certs").exists());
+    let mut subscriber = pasted(&format!("{} -C 1", lines[0]), home.path());
+    subscriber.err.wait_for("subscribed at 127.0.0.2:");
+    let published = pasted(&lines[1], home.path()).wait();
+    assert_eq!(published.code, Some(0), "{published:?}");
+    assert_eq!(subscriber.wait().code, Some(0));
+    assert!(
+        lines[2].contains("-verify_ip 127.0.0.2 -connect 127.0.0.2:"),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn dev_overwrites_nothing_when_it_starts_again() {
     let home = tempfile::tempdir().unwrap();
     let certs = home.path().join("certs");

@@ -324,6 +324,33 @@ fn heavy_acceptance_5_random_lines_never_panic_the_broker() {
     witness.finish();
 }
 
+/// As the sizing in `docs/operations.md` tells, which is what makes limits on subscriptions limits on
+/// memory.
+#[test]
+fn filters_of_the_greatest_length_take_2_kib_each_at_most() {
+    const CLIENTS: usize = 4;
+    const FILTERS: usize = 1024;
+    let broker = Broker::start();
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| broker.deaf_client("greedy")).collect();
+    let (before, _) = broker.memory_kib();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let lines: String = (0..FILTERS)
+            .map(|filter| format!("{number}/{filter}/{}+", "0123456789abcdef/".repeat(29)))
+            .map(|filter| subscribe(&filter) + "\n")
+            .collect();
+        client.send_bytes(lines.as_bytes()).unwrap();
+        for _ in 0..FILTERS {
+            let answer = client.next_text(DEADLINE).unwrap();
+            assert!(answer.starts_with(r#"{"event":"subscribed","#), "{answer}");
+        }
+    }
+    let grown = broker.memory_kib().0.saturating_sub(before);
+    assert!(
+        grown < 2 * (CLIENTS * FILTERS) as u64,
+        "grew by {grown} KiB"
+    );
+}
+
 /// The broker, under a limit of open files.
 fn limited(certificates: &Certificates, files: usize, flags: &[&str]) -> Command {
     let serve = serve(certificates);
@@ -393,6 +420,27 @@ fn more_sockets_than_open_files_wait_their_turn() {
         !log.iter().any(|line| line.contains("cannot accept")),
         "it kept some in reserve"
     );
+}
+
+#[test]
+fn silent_peers_that_hold_all_sockets_give_way_long_before_their_deadline() {
+    let certificates = Arc::new(Certificates::new());
+    let command = limited(&certificates, 300, &["--handshake-timeout", "1h"]);
+    let broker = Broker::launch(command, &certificates);
+    let mut witness = broker.client("witness");
+    let hello = client_hello(&broker);
+    let _silent: Vec<TcpStream> = (0..400)
+        .map(|number| {
+            let mut tcp = broker.tcp();
+            if number % 2 == 0 {
+                tcp.write_all(&hello).unwrap();
+            }
+            tcp
+        })
+        .collect();
+    broker.client("good");
+    broker.log().wait_for("others waited for a socket");
+    assert_eq!(list_of(&witness.fence()), ["client_authenticated"]);
 }
 
 #[test]

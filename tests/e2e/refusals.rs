@@ -86,6 +86,17 @@ fn too_many_connections_of_one_identity() {
     witness.finish();
 }
 
+/// Whoever has the certificate alone does not keep its owner out, who has the token as well.
+#[test]
+fn a_connection_that_is_not_authenticated_gives_way_to_its_identity_s_next() {
+    let flags = ["--max-connections-per-identity", "1"];
+    let broker = Broker::with(&[&flags[..], &["--authentication-timeout", "1h"]].concat());
+    let mut waits = broker.greeted("a");
+    let _session = broker.client("a");
+    check_closing(&waits.last_line(), "authentication_timeout", true);
+    check_refused(&mut broker.dial("a").unwrap(), "too_many_connections", true);
+}
+
 #[test]
 fn too_many_connections_from_one_address() {
     let broker = Broker::with(&["--max-connections-per-address", "3"]);
@@ -667,6 +678,27 @@ fn too_many_subscriptions_of_one_identity_and_in_all() {
     first.rest();
     take(&mut second, "a/#");
     take(&mut second, "c");
+}
+
+/// With the defaults: at most 65 filters of a client match a message, which comes once.
+#[test]
+fn too_many_subscriptions_that_match_one_topic() {
+    let broker = Broker::start();
+    let mut client = broker.client("eager");
+    let filter = |wildcards: u32| {
+        let level = |index: u32| ["a", "+"][(wildcards >> index & 1) as usize];
+        (0..7).map(level).collect::<Vec<_>>().join("/")
+    };
+    for wildcards in 0..=64 {
+        client.send(&subscribe(&filter(wildcards)));
+        client.expect("subscribed");
+    }
+    client.send(&subscribe(&filter(65)));
+    let answer = client.next();
+    check_error(&answer, "too_many_subscriptions", Some("subscribe"), None);
+    assert!(answer.text_of("reason").contains("64 shapes"));
+    client.send(&publish(&filter(0), "1"));
+    assert_eq!(list_of(&client.fence()), ["message"]);
 }
 
 #[test]

@@ -152,6 +152,20 @@ fn acceptance_2_a_script_in_one_write_ends_with_close_notify() {
     assert_eq!(end, End::CloseNotify);
 }
 
+/// The broker has one certificate and no other protocol to choose from.
+#[test]
+fn whatever_name_and_protocol_a_client_asks_for_it_gets_the_same() {
+    let broker = Broker::start();
+    for flags in [
+        &["-noservername"][..],
+        &["-servername", "other.example"],
+        &["-servername", "127.0.0.1"],
+        &["-alpn", "h2"],
+    ] {
+        check_answers(&parsed(&pipe(&broker, flags, &script())));
+    }
+}
+
 #[test]
 fn a_script_with_crlf_line_ends_works_the_same() {
     let broker = Broker::start();

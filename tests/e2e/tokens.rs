@@ -472,3 +472,18 @@ fn a_certificate_without_its_token_uses_up_nothing_of_its_owners() {
     owner.expect("error");
     assert_eq!(list_of(&owner.fence()), [""; 0]);
 }
+
+#[test]
+fn only_a_token_that_is_printed_is_said_not_to_be_shown_again() {
+    let folder = PolicyFolder::new();
+    let told = |arguments: &[&str]| {
+        let arguments = [&["--identity", "alice"], arguments].concat();
+        let outcome = run(token_command(&folder, "new", &arguments));
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.err_text()
+    };
+    assert!(told(&[]).contains("it is not shown again"));
+    let file = folder.argument("alice.token");
+    let told = told(&["--out", &file]);
+    assert!(!told.contains("shown again"), "{told}");
+}

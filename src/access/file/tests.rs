@@ -14,6 +14,21 @@ fn rule(lines: &str) -> String {
 }
 
 #[test]
+fn a_fault_does_not_repeat_a_whole_file() {
+    let long = "x".repeat(100_000);
+    for rules in [
+        format!("{long} = 1\n"),
+        format!("[[rule]]\n{long} = 1\n"),
+        format!("[[rule]]\nidentity = [\"{long}\"]\n"),
+        format!("[[rule]]\nidentity = [\"a\"]\npublish = [\"{long}\"]\n"),
+        format!("[[rule]]\nidentity = [\"a\"]\npublish = [\"${long}\"]\n"),
+    ] {
+        let fault = super::rules(Path::new("f"), rules.as_bytes()).unwrap_err();
+        assert!(fault.to_string().len() < 500, "{:.600}", fault.to_string());
+    }
+}
+
+#[test]
 fn a_fault_is_told_with_file_and_line_and_reason() {
     let fault = fault(rule("\npublish = [\n  \"ok\",\n  \"a/#/b\",\n]\n"));
     assert_eq!(

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::broker::OutboxLimits;
-use crate::protocol::{Code, Fault};
+use crate::protocol::{Code, CodedError};
 
 /// What happens next.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +83,7 @@ impl World {
                 outbox.push(frame(number));
                 Ok(())
             } else {
-                Err(Fault::new(Code::NotSubscribed, number.to_string()).into())
+                Err(CodedError::new(Code::NotSubscribed, number.to_string()).into())
             }
         };
         self.answers.push_pending(PendingAnswer::new(

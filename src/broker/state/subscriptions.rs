@@ -7,7 +7,7 @@ use super::{ClientHandle, Limits, count_down, is_reached};
 use crate::{
     broker::routes::RoutingTable,
     identity::Identity,
-    protocol::{ClientId, Code, Fault},
+    protocol::{ClientId, Code, CodedError},
     topic::{FilterShape, TopicFilter},
 };
 
@@ -35,8 +35,8 @@ impl Subscriptions {
         filter: &TopicFilter,
         identity: &Identity,
         limits: &Limits,
-    ) -> Result<(), Fault> {
-        let full = |reason: String| Err(Fault::new(Code::TooManySubscriptions, reason));
+    ) -> Result<(), CodedError> {
+        let full = |reason: String| Err(CodedError::new(Code::TooManySubscriptions, reason));
         if is_reached(limits.subscriptions_total, self.total) {
             let limit = limits.subscriptions_total;
             return full(format!("the server holds its {limit} subscriptions"));

@@ -316,3 +316,14 @@ fn nothing_is_said_after_the_farewell() {
     talk.publish("a");
     assert_eq!(talk.said(), [Value::Null; 0]);
 }
+
+#[test]
+fn a_server_that_asks_and_does_not_read_is_not_answered_without_end() {
+    let mut talk = Stderr::default();
+    talk.hear("ping", &json!({}));
+    assert_eq!(talk.said().len(), 1);
+    let answer = r#"{"event":"pong","id":"__","content":{}}"#.len() + 1;
+    (0..UNWRITTEN_BYTES_MAX / 10).for_each(|_| talk.hear("ping", &json!({})));
+    let waiting = talk.dialogue.outgoing.len();
+    assert!(waiting < UNWRITTEN_BYTES_MAX + answer, "{waiting}");
+}

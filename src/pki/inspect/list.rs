@@ -1,9 +1,10 @@
-use std::{fs, path::Path};
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
 use super::{InspectError, capital_hex, moment};
 use crate::{
+    files,
     pki::RevocationReason,
     tls::{pem, x509::parsed_list},
 };
@@ -43,7 +44,7 @@ impl ListSummary {
     ///
     /// When the file cannot be read, or holds no list, or one that is broken.
     pub fn read(path: &Path) -> Result<Vec<Self>, InspectError> {
-        let bytes = fs::read(path).map_err(|reason| InspectError::Read {
+        let contents = files::read(path).map_err(|reason| InspectError::Read {
             path: path.to_owned(),
             reason,
         })?;
@@ -51,7 +52,8 @@ impl ListSummary {
             path: path.to_owned(),
             reason,
         };
-        let file = pem::revocation_lists(&bytes).map_err(|fault| broken(fault.to_string()))?;
+        let file =
+            pem::revocation_lists(&contents.bytes).map_err(|fault| broken(fault.to_string()))?;
         if file.lists.is_empty() {
             return Err(broken("there is none in it".to_owned()));
         }

@@ -1,21 +1,21 @@
-//! The short way for the line that a broker reads millions of: a `publish` in its plain form.
+//! The short way for the most frequent line: a `publish` in its plain form.
 //!
-//! It only ever accepts. Whatever it has a doubt about, white space between members, an escape, an
-//! unknown member, a fault, goes the general way, which alone decides what is wrong. What it does
-//! accept, the general way accepts as the same event: a property test holds that.
+//! It only ever accepts. A line with anything unusual in it (white space between members, an escape,
+//! an unknown member, an error) goes the general way, which alone decides what is wrong. A property
+//! test checks that the general way reads every line accepted here as the same event.
 //!
 //! On a line of 237 bytes it takes about half the time of the general way (`benches/hot_path.rs`).
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Publish, REFERENCE_BYTES_MAX, is_timestamp};
+use super::{Publish, envelope::is_timestamp};
 use crate::{
-    protocol::{ClientId, SELF_ID},
+    protocol::{ClientId, REFERENCE_BYTES_MAX, SELF_ID},
     topic::Topic,
 };
 
-/// Reads `text` when it is a plain `publish` of the client whose id is `own_id`.
+/// Reads `text` if it is a plain `publish` of the client `own_id`.
 pub(super) fn publish<'a>(text: &'a str, own_id: ClientId) -> Option<Publish<'a>> {
     let mut rest = Rest(text);
     let (mut event, mut id, mut timestamp, mut content) = (None, None, None, None);
@@ -44,7 +44,7 @@ pub(super) fn publish<'a>(text: &'a str, own_id: ClientId) -> Option<Publish<'a>
     is_plain.then_some(content?)
 }
 
-/// What follows the opening of `content`.
+/// The members of `content`, after its opening brace.
 fn content<'a>(rest: &mut Rest<'a>) -> Option<Publish<'a>> {
     let (mut topic, mut payload, mut reference) = (None, None, None);
     loop {
@@ -80,7 +80,7 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
     slot.replace(value).is_none().then_some(())
 }
 
-/// What of the line is still to be read.
+/// The part of the line that is still to be read.
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
@@ -90,7 +90,7 @@ impl<'a> Rest<'a> {
         Some(())
     }
 
-    /// A string without escapes. That it holds no control character is for the caller to see to.
+    /// A string without escapes. The caller makes sure that it holds no control character.
     fn string(&mut self) -> Option<&'a str> {
         self.skip("\"")?;
         let end = memchr::memchr2(b'"', b'\\', self.0.as_bytes())?;
@@ -99,11 +99,11 @@ impl<'a> Rest<'a> {
         Some(text)
     }
 
-    /// Any value, checked by the parser that the general way uses.
+    /// Any value, checked by the same parser as on the general way.
     fn value(&mut self) -> Option<&'a RawValue> {
         let value =
             <&RawValue>::deserialize(&mut serde_json::Deserializer::from_str(self.0)).ok()?;
-        // White space before it would not be part of it, and leaves no telling where it ends.
+        // With white space in front, the value would not start here, and its end would be unknown.
         self.0 = self.0.strip_prefix(value.get())?;
         Some(value)
     }

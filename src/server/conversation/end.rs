@@ -5,7 +5,7 @@ use std::io;
 use tracing::debug;
 
 use super::{Conversation, CredentialsInvalid, Stage};
-use crate::protocol::{CloseReason, Fault, ServerEvent, server_event::Refused};
+use crate::protocol::{CloseReason, CodedError, ServerEvent, server_event::Refused};
 
 /// How a conversation ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(in crate::server) enum ConnectionEnd {
     },
     /// It is not authenticated, and so has never begun for the others.
     NotAuthenticated {
-        fault: Fault,
+        fault: CodedError,
         /// The `ref` of the `request_authentication`.
         reference: Option<String>,
     },

@@ -8,10 +8,7 @@ use tracing::debug;
 use super::{ConnectionEnd, Conversation};
 use crate::{
     broker::RequestError,
-    protocol::{
-        CloseReason, Code, EventName, Fault, ServerEvent, client_event::Rejected,
-        server_event::ErrorContent,
-    },
+    protocol::{CloseReason, Code, CodedError, EventName, ServerEvent, client_event::LineError},
 };
 
 /// How often a client may ask for what its state does not allow, before the connection closes.
@@ -27,22 +24,12 @@ impl Conversation {
         let reason = "the stream ended before the line did: it needs a line feed at its end";
         self.begin_lines();
         // Whether it was an error too many changes nothing any more.
-        let _ = self.reject(Rejected {
-            fault: Fault::new(Code::MalformedEvent, reason),
-            event: None,
-            reference: None,
-        });
+        let _ = self.reject(CodedError::new(Code::MalformedEvent, reason).into());
     }
 
     pub(super) fn reject_long_line(&mut self) -> ControlFlow<ConnectionEnd> {
-        self.reject(Rejected {
-            fault: Fault::new(
-                Code::LineTooLong,
-                format!("a line may have {} bytes", self.line_bytes_max()),
-            ),
-            event: None,
-            reference: None,
-        })
+        let reason = format!("a line may have {} bytes", self.line_bytes_max());
+        self.reject(CodedError::new(Code::LineTooLong, reason).into())
     }
 
     /// What a client is answered to a request that was not carried out.
@@ -51,44 +38,38 @@ impl Conversation {
         error: RequestError,
         event: EventName,
         reference: Option<Cow<'r, str>>,
-    ) -> Rejected<'r> {
+    ) -> LineError<'r> {
         if let RequestError::Denied(denial) = &error {
             self.audit.denied(self.who(), denial);
         }
-        Rejected {
-            fault: error.into(),
+        LineError {
+            cause: error.into(),
             event: Some(event.as_str().into()),
             reference,
         }
     }
 
     /// Answers with an error, behind the answers that are outstanding.
-    pub(super) fn reject(&mut self, rejected: Rejected<'_>) -> ControlFlow<ConnectionEnd> {
-        let code = rejected.fault.code;
-        let error = self.error(rejected);
-        self.answer(&error);
+    pub(super) fn reject(&mut self, error: LineError<'_>) -> ControlFlow<ConnectionEnd> {
+        let code = error.cause.code;
+        self.log_error(&error);
+        self.answer(&ServerEvent::Error(error.into()));
         self.count_error(code)
     }
 
     /// Answers with an error, as that of the request whose turn it is.
-    pub(super) fn reject_now(&mut self, rejected: Rejected<'_>) -> ControlFlow<ConnectionEnd> {
-        let code = rejected.fault.code;
-        let error = self.error(rejected);
-        self.tell(&error);
+    pub(super) fn reject_now(&mut self, error: LineError<'_>) -> ControlFlow<ConnectionEnd> {
+        let code = error.cause.code;
+        self.log_error(&error);
+        self.tell(&ServerEvent::Error(error.into()));
         self.count_error(code)
     }
 
-    fn error<'r>(&self, rejected: Rejected<'r>) -> ServerEvent<'r> {
-        let Rejected {
-            fault,
-            event,
-            reference,
-        } = rejected;
+    fn log_error(&self, LineError { cause, .. }: &LineError<'_>) {
         debug!(
             client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
-            code = %fault.code, reason = &*fault.reason, "refused a line"
+            code = %cause.code, reason = &*cause.reason, "refused a line"
         );
-        ServerEvent::Error(ErrorContent::new(fault, event, reference))
     }
 
     fn count_error(&mut self, code: Code) -> ControlFlow<ConnectionEnd> {

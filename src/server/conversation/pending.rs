@@ -91,8 +91,8 @@ impl Conversation {
             reference,
         } = failed;
         self.begin_lines();
-        let rejected = self.request_failed(error, event, reference.map(Into::into));
-        self.reject_now(rejected)
+        let error = self.request_failed(error, event, reference.map(Into::into));
+        self.reject_now(error)
     }
 
     /// How the conversation ends, if its client has said its last line. Whatever is outstanding is

@@ -3,7 +3,10 @@
 
 use std::time::UNIX_EPOCH;
 
-use rcgen::{CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree, NameConstraints, SanType};
+use rcgen::{
+    CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree, KeyUsagePurpose, NameConstraints,
+    SanType,
+};
 use rustls::client::ResolvesClientCert;
 
 use super::*;
@@ -70,6 +73,24 @@ fn an_intermediate_for_other_uses_is_blamed_and_not_the_client() {
         reason.starts_with("the client's certificate is not for client use"),
         "{reason}"
     );
+}
+
+/// WebPKI does not look at it.
+#[test]
+fn an_intermediate_that_may_not_sign_certificates_vouches_for_nobody() {
+    let authority = Authority::generate_root("root", 1, Validity::days(30)).unwrap();
+    let server = read_server(&server_of(&authority).credentials(), &[]).unwrap();
+    let chain_with = |usages: &[KeyUsagePurpose]| {
+        let mut chain = Chain::new(&authority);
+        chain.intermediate.key_usages = usages.to_vec();
+        chain.client()
+    };
+    let (reason, _) = refusal(&chain_with(&[KeyUsagePurpose::CrlSign]), &server);
+    let expected = "certificate 2 of the client's chain is of a CA that may not sign certificates";
+    assert!(reason.starts_with(expected), "{reason}");
+    for usages in [&[][..], &[KeyUsagePurpose::KeyCertSign]] {
+        assert!(handshake(&chain_with(usages).credentials(), &server).is_ok());
+    }
 }
 
 fn below_example_org() -> NameConstraints {

@@ -85,6 +85,8 @@ fn refuses_secrets_and_never_shows_them() {
         changed(&changed(&ec, "use", "enc"), "d", secret),
         changed(&rsa, "d", secret),
         changed(&changed(&ed, "kty", "AKP"), "d", secret),
+        changed(&rsa, "p", secret),
+        changed(&rsa, "k", secret),
     ] {
         let fault = read(&[ed.clone(), jwk]).unwrap_err();
         assert!(fault.starts_with("jwks: key 2: it is a "), "{fault}");
@@ -140,10 +142,45 @@ fn refuses_what_is_broken() {
         without(&rsa, "n"),
         without(&rsa, "e"),
         changed(&rsa, "e", base64([0])),
+        changed(&rsa, "e", base64([1])),
+        changed(&rsa, "e", base64([2])),
+        changed(&rsa, "e", base64([1; 9])),
+        changed(&rsa, "n", base64([0xfe; 256])),
+        changed(&rsa, "n", base64([0xff; 1025])),
         changed(&rsa, "n", format!("{}=", rsa["n"].as_str().unwrap())),
     ] {
         let fault = read(std::slice::from_ref(&jwk)).unwrap_err();
         assert_eq!(fault, format!("jwks: key 1: {BROKEN}"), "{jwk}");
+    }
+}
+
+/// With these as its key, a signature of zeros can be good for everything.
+#[test]
+fn refuses_keys_with_which_anybody_can_sign() {
+    let ed: Value = all().swap_remove(0);
+    let point = |first: u8, fill: u8, last: u8| {
+        let mut point = [fill; 32];
+        (point[0], point[31]) = (first, last);
+        point
+    };
+    let mut points: Vec<[u8; 32]> = [
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    ]
+    .map(|text| {
+        let byte = |at: usize| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap();
+        std::array::from_fn(byte)
+    })
+    .to_vec();
+    points.extend([0, 1].map(|first| point(first, 0, 0)));
+    points.extend([0xec, 0xed, 0xee].map(|first| point(first, 0xff, 0x7f)));
+    for mut point in points {
+        for sign in [0, 0x80] {
+            point[31] = point[31] & 0x7f | sign;
+            let jwk = changed(&ed, "x", base64(point));
+            let fault = read(std::slice::from_ref(&jwk)).unwrap_err();
+            assert_eq!(fault, format!("jwks: key 1: {BROKEN}"), "{jwk}");
+        }
     }
 }
 

@@ -1,7 +1,9 @@
+//! The limit of open files.
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Raises the process's soft limit of open files to the hard one, and tells what it came to.
+/// Raises the process's soft limit of open files to the hard one, and returns the limit in force.
 pub(super) fn raise_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(
@@ -18,7 +20,7 @@ pub(super) fn raise_limit() -> usize {
             current
         }
     };
-    // No limit at all is `None`.
+    // `None` is no limit.
     in_force.map_or(usize::MAX, |files| {
         usize::try_from(files).unwrap_or(usize::MAX)
     })

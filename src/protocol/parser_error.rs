@@ -1,8 +1,10 @@
-//! What a parser complains of, without the values in it: one may be a secret in the wrong place, and
-//! as long as its sender likes.
+//! What a parser complains of, in words that are safe to log and to send.
+//!
+//! Parsers quote the value that they stumble over. It may be a secret in the wrong place, and as long
+//! as its sender likes, so it is cut out here.
 
-/// What a parser has to say, without the value that it quotes: such a sentence ends with what was
-/// expected in the value's place.
+/// A parser's message without the value that it quotes. Such a message ends with what the parser
+/// expected instead.
 pub(crate) fn without_values(message: &str) -> String {
     match message.rfind("expected ") {
         Some(start) => message[start..].replace('\n', " "),
@@ -10,9 +12,9 @@ pub(crate) fn without_values(message: &str) -> String {
     }
 }
 
-/// The same of a parser of JSON, which adds where in the text it was. Of what is not JSON at all it
-/// quotes nothing.
-pub(crate) fn json_fault(error: &serde_json::Error) -> String {
+/// What a JSON parser found wrong, without values and without the position. When the text is not
+/// JSON at all, the parser quotes nothing.
+pub(crate) fn describe_json_error(error: &serde_json::Error) -> String {
     let mut message = error.to_string();
     message.truncate(message.rfind(" at line ").unwrap_or(message.len()));
     if error.is_data() {
@@ -27,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_what_was_expected_and_never_the_value() {
+    fn says_what_was_expected_and_never_the_value() {
         for (message, told) in [
             (
                 "invalid type: string \"tdg_a\", expected a sequence",
@@ -44,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_of_json_what_is_wrong_and_not_where() {
+    fn says_what_is_wrong_in_json_and_not_where() {
         for (text, told) in [
             (r#""tdg_a at line 1""#, "expected a sequence"),
             (r#"["tdg_a"]"#, "expected u8"),
@@ -53,7 +55,7 @@ mod tests {
             ("tdg_a", "expected ident"),
         ] {
             let error = serde_json::from_str::<Vec<u8>>(text).unwrap_err();
-            assert_eq!(json_fault(&error), told, "{text}");
+            assert_eq!(describe_json_error(&error), told, "{text}");
         }
     }
 }

@@ -1,71 +1,25 @@
-//! TLS configurations out of files, each fault told with the file and its remedy.
-//!
-//! Every file is read once: what is checked is what is used.
+//! The broker's side of TLS: its own certificate, and who is let in.
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 use rustls::{
-    ClientConfig, ServerConfig, SupportedProtocolVersion,
-    client::Resumption,
-    crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
+    ServerConfig,
+    pki_types::CertificateDer,
     server::NoServerSessionStorage,
     sign::{CertifiedKey, SingleCertAndKey},
-    time_provider::TimeProvider,
-    version::{TLS12, TLS13},
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{
+    credentials::{Clock, Credentials, TlsVersion, provider},
     crl::RevocationLists,
     error::{Problem, TlsError},
     expiry::Expiry,
-    handshake_text::certificate_fault,
-    reading::{read_certificates, read_key},
     roots::Authorities,
-    trust::TrustInServers,
     verify::ClientVerifier,
-    x509::{parsed_in, times, unix_time},
+    x509::{parsed_in, times},
 };
 use crate::{files::TrackedFiles, text::escaped};
-
-/// Bytes of one's own certificates that peers are expected to take: more is most often a file of
-/// authorities by mistake, and rustls reads no larger message.
-const CHAIN_BYTES_MAX: usize = 0xffff;
-
-/// The files that one side of a connection proves itself and the other side with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
-    /// PEM: the authorities whose certificates are taken.
-    pub ca: PathBuf,
-    /// PEM: the own certificate, followed by what links it to an authority.
-    pub certificate: PathBuf,
-    /// PEM: the own private key, as PKCS#8, SEC1 or PKCS#1.
-    pub key: PathBuf,
-    /// Whether a key file that every user of the machine can read is taken all the same.
-    pub allow_loose_key_permissions: bool,
-}
-
-/// The oldest TLS version that is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// TLS 1.2, for clients that know no better.
-    V1_2,
-    /// TLS 1.3.
-    #[default]
-    V1_3,
-}
-
-impl TlsVersion {
-    pub(super) fn and_newer(self) -> &'static [&'static SupportedProtocolVersion] {
-        const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-        const NEW: &[&SupportedProtocolVersion] = &[&TLS13];
-        match self {
-            Self::V1_2 => BOTH,
-            Self::V1_3 => NEW,
-        }
-    }
-}
 
 /// The files of the server's side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,86 +135,7 @@ impl ServerTls {
     }
 }
 
-/// The client's side.
-///
-/// # Errors
-///
-/// When a file cannot be used.
-pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError> {
-    let provider = provider();
-    let mut sources = TrackedFiles::default();
-    let authorities = Authorities::read(&credentials.ca, &mut sources)?;
-    if !authorities
-        .anchors
-        .iter()
-        .any(|(_, end)| *end > SystemTime::now())
-    {
-        return Err(TlsError::new(&credentials.ca, Problem::Expired));
-    }
-    let servers = TrustInServers::new(authorities.anchors, Arc::clone(&provider))
-        .map_err(|error| TlsError::unusable(&credentials.ca, error))?;
-    let (chain, key) = credentials.chain_and_key(&provider, &mut sources)?;
-    let mut config = ClientConfig::builder_with_details(provider, Arc::new(Clock))
-        .with_protocol_versions(TlsVersion::V1_2.and_newer())
-        .map_err(|error| credentials.unusable(&error))?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(servers))
-        .with_client_auth_cert(chain, key)
-        .map_err(|error| credentials.unusable(&error))?;
-    config.resumption = Resumption::disabled();
-    Ok(config)
-}
-
-/// aws-lc-rs with X25519MLKEM768 first among the key exchanges.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
-
-/// The machine's clock. That of rustls panics when it stands before 1970.
-#[derive(Debug)]
-struct Clock;
-
-impl TimeProvider for Clock {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(unix_time(SystemTime::now()))
-    }
-}
-
 impl Credentials {
-    fn chain_and_key(
-        &self,
-        provider: &CryptoProvider,
-        sources: &mut TrackedFiles,
-    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
-        let chain = read_certificates(&self.certificate, sources)?;
-        if chain.iter().map(|der| der.len()).sum::<usize>() > CHAIN_BYTES_MAX {
-            return Err(TlsError::new(&self.certificate, Problem::LargeChain));
-        }
-        if let Some(own) = chain.first() {
-            let now = SystemTime::now();
-            let (begin, end) = times(&parsed_in(own, &self.certificate)?);
-            if end <= now {
-                return Err(TlsError::new(&self.certificate, Problem::Expired));
-            }
-            if begin > now {
-                return Err(TlsError::new(&self.certificate, Problem::NotYetValid));
-            }
-        }
-        let key = read_key(&self.key, self.allow_loose_key_permissions, sources)?;
-        let signing_key = provider
-            .key_provider
-            .load_private_key(key.clone_key())
-            .map_err(|_| TlsError::new(&self.key, Problem::KeyKind))?;
-        match CertifiedKey::new(chain.clone(), signing_key).keys_match() {
-            Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => Err(
-                TlsError::new(&self.key, Problem::Mismatch(self.certificate.clone())),
-            ),
-            Err(error @ rustls::Error::InvalidCertificate(_)) => Err(self.unusable(&error)),
-            // What else can go wrong with the pair is told when the configuration is built.
-            _ => Ok((chain, key)),
-        }
-    }
-
     fn chain_expiries(&self, chain: &[CertificateDer<'_>]) -> Result<Vec<Expiry>, TlsError> {
         let file = &self.certificate;
         let expiries = chain.iter().enumerate().map(|(index, der)| {
@@ -291,19 +166,6 @@ impl Credentials {
                 Err(TlsError::new(&self.certificate, Problem::NotForServers))
             }
             _ => Ok(()),
-        }
-    }
-
-    fn unusable(&self, error: &rustls::Error) -> TlsError {
-        let fault = match error {
-            rustls::Error::InvalidCertificate(fault) => certificate_fault(fault),
-            _ => None,
-        };
-        match fault {
-            Some(fault) => {
-                TlsError::unusable(&self.certificate, format!("the certificate {fault}"))
-            }
-            None => TlsError::unusable(&self.certificate, error),
         }
     }
 }
