@@ -227,10 +227,8 @@ impl Link {
     pub(super) fn take_queued(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
         let mut take = || self.outbox.poll_take(&mut cx, self.wire.queue());
-        // A summons comes too late. Neither "nothing left" nor "closed" leaves anything to do.
-        if take() == Poll::Ready(Err(Interrupt::Recheck)) {
-            let _ = take();
-        }
+        // A request to check again comes too late. Neither "nothing left" nor "closed" leaves anything to do.
+        while let Poll::Ready(Ok(()) | Err(Interrupt::Recheck)) = take() {}
     }
 
     fn poll_wake(&mut self, cx: &mut Context<'_>, due: Instant, input: Input) -> Poll<Wake> {

@@ -9,7 +9,7 @@ use rustls::{
 use webpki::EndEntityCert;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{handshake_text::KEY_KINDS, trust::Trust};
+use super::{handshake_text::KEY_KINDS, trust::Trust, x509::issuer_that_may_not_sign};
 
 /// Certificates beside the client's own that are looked at: longer chains nobody has, and trying
 /// how they fit together is work.
@@ -53,7 +53,7 @@ pub(super) enum UnsuitableCertificate {
     #[error(
         "certificate {0} of the client's chain is of a CA that may not sign certificates (its key usage has no keyCertSign): have that CA's certificate issued anew, with keyCertSign or without any key usage"
     )]
-    IssuerForOtherSignatures(usize),
+    IssuerMayNotSign(usize),
     /// The certificate is good, and the signature with which the client is to show that it is its.
     #[error(
         "the client did not prove that it holds the key of its certificate: it signs with another, or the key is of a kind that is not taken here ({KEY_KINDS})"
@@ -95,10 +95,8 @@ impl ClientCertVerifier for RequireClientAuth {
         if !states_client_use(end_entity) {
             return Err(refused(UnsuitableCertificate::NoStatedUse));
         }
-        match issuer_for_other_signatures(end_entity, intermediates) {
-            Some(index) => Err(refused(UnsuitableCertificate::IssuerForOtherSignatures(
-                index + 2,
-            ))),
+        match issuer_that_may_not_sign(end_entity, intermediates) {
+            Some(index) => Err(refused(UnsuitableCertificate::IssuerMayNotSign(index + 2))),
             None => Ok(verified),
         }
     }
@@ -161,35 +159,6 @@ fn issuer_for_other_uses(intermediates: &[CertificateDer<'_>], error: Error) -> 
         Some(index) => refused(UnsuitableCertificate::IssuerForOtherUses(index + 2)),
         None => error,
     }
-}
-
-/// The first CA of the chain, if any, whose key is not for signing certificates. WebPKI does not look
-/// at key usage (RFC 5280 §6.1.4, n). What the client sends beside its chain is nobody's issuer.
-fn issuer_for_other_signatures(
-    end_entity: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-) -> Option<usize> {
-    fn parsed<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
-        X509Certificate::from_der(der)
-            .ok()
-            .map(|(_, parsed)| parsed)
-    }
-    let (own, issuers) = (
-        parsed(end_entity),
-        intermediates.iter().map(parsed).collect::<Vec<_>>(),
-    );
-    let is_issuer = |ca: &X509Certificate<'_>| {
-        let mut issued = issuers.iter().flatten().chain(&own);
-        issued.any(|of| of.issuer().as_raw() == ca.subject().as_raw())
-    };
-    let may_not_sign = |ca: &X509Certificate<'_>| match ca.key_usage() {
-        Ok(usage) => usage.is_some_and(|usage| !usage.value.key_cert_sign()),
-        Err(_) => true,
-    };
-    let is_unfit = |ca: &X509Certificate<'_>| may_not_sign(ca) && is_issuer(ca);
-    issuers
-        .iter()
-        .position(|ca| ca.as_ref().is_some_and(is_unfit))
 }
 
 /// In how many pairs of these one can, by its name, have issued the other.

@@ -46,6 +46,35 @@ pub(super) fn times(certificate: &X509Certificate<'_>) -> (SystemTime, SystemTim
     )
 }
 
+/// The place among `intermediates` of the first CA, if any, whose key is not for signing certificates. WebPKI does not look
+/// at key usage (RFC 5280 §6.1.4, n). What a peer sends beside its chain is nobody's issuer.
+pub(super) fn issuer_that_may_not_sign(
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> Option<usize> {
+    fn parsed<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+        X509Certificate::from_der(der)
+            .ok()
+            .map(|(_, parsed)| parsed)
+    }
+    let (own, issuers) = (
+        parsed(end_entity),
+        intermediates.iter().map(parsed).collect::<Vec<_>>(),
+    );
+    let is_issuer = |ca: &X509Certificate<'_>| {
+        let mut issued = issuers.iter().flatten().chain(&own);
+        issued.any(|of| of.issuer().as_raw() == ca.subject().as_raw())
+    };
+    let may_not_sign = |ca: &X509Certificate<'_>| match ca.key_usage() {
+        Ok(usage) => usage.is_some_and(|usage| !usage.value.key_cert_sign()),
+        Err(_) => true,
+    };
+    let is_unfit = |ca: &X509Certificate<'_>| may_not_sign(ca) && is_issuer(ca);
+    issuers
+        .iter()
+        .position(|ca| ca.as_ref().is_some_and(is_unfit))
+}
+
 /// Out of seconds since 1970, which may be before that.
 pub(super) fn system_time(seconds: i64) -> SystemTime {
     DateTime::from_timestamp(seconds, 0).map_or(UNIX_EPOCH, SystemTime::from)

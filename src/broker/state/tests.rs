@@ -322,9 +322,12 @@ fn heard(outbox: &Outbox) -> Vec<Heard> {
     let mut frames: Vec<Frame> = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     let mut take = || outbox.poll_take(&mut cx, &mut frames);
-    if take() == Poll::Ready(Err(Interrupt::Recheck)) {
-        heard.push(Heard::Recheck);
-        let _: Poll<_> = take();
+    loop {
+        match take() {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(Interrupt::Recheck)) => heard.push(Heard::Recheck),
+            Poll::Ready(Err(Interrupt::Closed(_))) | Poll::Pending => break,
+        }
     }
     let lines = frames
         .iter()
