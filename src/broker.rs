@@ -26,8 +26,8 @@ mod state;
 pub use answers::{Answers, FailedRequest, FollowingLines, PendingAnswer};
 pub use disconnect_guard::DisconnectGuard;
 pub use outbox::{Interrupt, Outbox, OutboxLimits};
-pub use registry::{Admission, Authentication, Registry, RegistryGone};
-pub use request_error::RequestError;
+pub use registry::{Admission, Authentication, Registry};
+pub use request_error::{RegistryGone, RequestError};
 pub use session::Session;
 pub use state::{Limits, Reevaluated, Withdrawn};
 

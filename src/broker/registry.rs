@@ -10,14 +10,15 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    ClientHandle, DisconnectGuard, Limits, Outbox, Reevaluated, RequestError, Session,
+    ClientHandle, DisconnectGuard, Limits, Outbox, Reevaluated, RegistryGone, RequestError,
+    Session,
     routes::RoutingTable,
     state::{Admitted, Candidate, Command, State},
 };
 use crate::{
     access::{AccessRules, TokenScope},
     identity::Identity,
-    protocol::{ClientId, CloseReason, Code, CodedError, Frame, ServerId, Timestamp},
+    protocol::{ClientId, CloseReason, Frame, ServerId, Timestamp},
     topic::TopicFilter,
 };
 
@@ -33,17 +34,6 @@ pub struct Registry {
     commands: mpsc::Sender<Command>,
     routes: Arc<ArcSwap<RoutingTable>>,
     server_id: ServerId,
-}
-
-/// The registry actor has ended, which ends the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the registry has ended")]
-pub struct RegistryGone;
-
-impl From<RegistryGone> for CodedError {
-    fn from(_: RegistryGone) -> Self {
-        Self::new(Code::InternalError, "the server failed; its log says more")
-    }
 }
 
 impl Registry {
