@@ -10,6 +10,7 @@ use std::{
 
 use tokio::{
     net::TcpStream,
+    task::yield_now,
     time::{Instant, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -191,7 +192,7 @@ impl<'s> Connection<'s> {
             flow = tokio::select! {
                 biased;
                 wake = self.link.wait(due, input) => match wake {
-                    Wake::Received => self.take_lines(),
+                    Wake::Received => self.take_lines().await,
                     Wake::Ended(end) => self.input_ended(&end),
                     Wake::Closed(reason) => ControlFlow::Break(reason.into()),
                     Wake::Recheck => self.review(),
@@ -232,8 +233,8 @@ impl<'s> Connection<'s> {
     /// Takes every whole line of what has come.
     ///
     /// Stops in between when too much waits for the client, or the next line has to wait for an
-    /// answer; the rest is taken later.
-    fn take_lines(&mut self) -> ControlFlow<ConnectionEnd> {
+    /// answer that does not come at once; the rest is taken later.
+    async fn take_lines(&mut self) -> ControlFlow<ConnectionEnd> {
         let (mut has_heard, mut flow) = (false, ControlFlow::Continue(()));
         let mut over_rate_until = None;
         let Self {
@@ -250,6 +251,10 @@ impl<'s> Connection<'s> {
         while let Some(line) = lines.next_line(&mut rest) {
             flow = conversation.handle_line(line);
             has_heard = true;
+            if flow.is_continue() && !conversation.takes_lines() {
+                flow = answered_soon(conversation).await;
+                lines.set_line_bytes_max(conversation.line_bytes_max());
+            }
             let now = Instant::now();
             over_rate_until = conversation.over_rate_until(now);
             let goes_on =
@@ -326,6 +331,16 @@ impl<'s> Connection<'s> {
         }
         self.conversation.ping();
         ControlFlow::Continue(())
+    }
+}
+
+/// Gives an answer the time of one turn of other tasks. The registry rarely needs more, and then the
+/// answers to requests that came at once are written together, not each by itself.
+async fn answered_soon(conversation: &mut Conversation) -> ControlFlow<ConnectionEnd> {
+    tokio::select! {
+        biased;
+        answered = conversation.answered() => answered,
+        () = yield_now() => ControlFlow::Continue(()),
     }
 }
 
