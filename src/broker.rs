@@ -10,6 +10,7 @@
 //! **Invariants:** nothing here ever waits for a client; every queue is bounded; a client that was
 //! admitted departs exactly once, whatever ends its connection.
 
+mod answers;
 mod client_handle;
 mod command;
 mod disconnect_guard;
@@ -25,10 +26,11 @@ mod state;
 #[cfg(test)]
 pub(crate) mod test_support;
 
+pub use answers::{Answers, FailedRequest, FollowingLines, PendingAnswer};
 pub use disconnect_guard::DisconnectGuard;
 pub use outbox::{Interrupt, Outbox, OutboxEntry, OutboxLimits};
-pub use registry::{Admission, Registry, RegistryGone};
-pub use request_error::RequestError;
+pub use registry::{Admission, Authentication, Registry};
+pub use request_error::{RegistryGone, RequestError};
 pub use session::Session;
 pub use state::{Limits, Reevaluated, Withdrawn};
 

@@ -19,6 +19,8 @@ mod reload;
 mod repeats;
 mod shutdown;
 mod systemd;
+#[cfg(test)]
+mod test_registry;
 mod wire;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

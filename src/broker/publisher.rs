@@ -15,7 +15,7 @@ use self::{
     batch::{Destination, MessageBatch},
     recent::RecentRoutes,
 };
-use super::{ClientHandle, Outbox, OutboxEntry, routes::RoutingTable};
+use super::{Answers, ClientHandle, Outbox, routes::RoutingTable};
 use crate::{
     access::Denial,
     identity::Identity,
@@ -51,7 +51,7 @@ pub(super) struct Origin {
     pub(super) client_id: ClientId,
     /// The `sender` of its messages.
     pub(super) identity: Identity,
-    /// What it may publish, and where answers to it go.
+    /// What it may publish.
     pub(super) handle: Arc<ClientHandle>,
 }
 
@@ -87,7 +87,11 @@ impl Publisher {
     /// # Errors
     ///
     /// When the origin is not allowed to publish to the topic.
-    pub(super) fn publish(&mut self, message: Publish<'_>) -> Result<(), Denial> {
+    pub(super) fn publish(
+        &mut self,
+        message: Publish<'_>,
+        answers: &mut Answers,
+    ) -> Result<(), Denial> {
         let Publish {
             topic,
             payload,
@@ -99,37 +103,31 @@ impl Publisher {
         let mut batch = match self.batch.take_if(continues) {
             Some(batch) => batch,
             None => {
-                self.flush();
+                self.flush(answers);
                 self.next_batch(&topic, &table)?
             }
         };
         batch.append(payload, reference, &self.accepted_at.text);
         if batch.is_full() {
-            self.send(&mut batch);
+            self.send(&mut batch, answers);
         }
         self.batch = Some(batch);
         Ok(())
     }
 
-    /// Sends what was accepted, and answers each message whose publisher wants an answer.
-    pub(super) fn flush(&mut self) {
+    /// Sends what was accepted, and gives `answers` one for each message whose publisher wants it.
+    pub(super) fn flush(&mut self, answers: &mut Answers) {
         if let Some(mut batch) = self.batch.take() {
-            self.send(&mut batch);
+            self.send(&mut batch, answers);
             self.batch = Some(batch);
         }
     }
 
     /// Sends what was accepted, and forgets all routes.
-    pub(super) fn rest(&mut self) {
-        self.flush();
+    pub(super) fn rest(&mut self, answers: &mut Answers) {
+        self.flush(answers);
         self.batch = None;
         self.recent = RecentRoutes::default();
-    }
-
-    /// Queues an answer to the origin, behind the messages accepted so far.
-    pub(super) fn answer(&mut self, event: &ServerEvent<'_>) {
-        self.flush();
-        self.queue_answer(event);
     }
 
     /// A line to the origin, with the time of [`begin`](Self::begin).
@@ -180,22 +178,18 @@ impl Publisher {
         })
     }
 
-    fn send(&self, batch: &mut MessageBatch) {
+    fn send(&self, batch: &mut MessageBatch, answers: &mut Answers) {
         let Some(delivery) = batch.send() else {
             return;
         };
         for reference in delivery.references {
-            self.queue_answer(&ServerEvent::Published(Published {
+            let published = Published {
                 topic: batch.topic.as_str().into(),
                 receivers: delivery.recipients,
                 reference: reference.into(),
-            }));
+            };
+            answers.push(self.encode(&ServerEvent::Published(published)));
         }
-    }
-
-    fn queue_answer(&self, event: &ServerEvent<'_>) {
-        let answer = OutboxEntry::Answer(self.encode(event));
-        self.origin.handle.outbox().push(answer);
     }
 }
 

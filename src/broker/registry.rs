@@ -3,13 +3,20 @@
 //! Owns the order in which the effects of a batch are carried out. What they are is for [`State`] to
 //! decide.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    ClientHandle, DisconnectGuard, Limits, Outbox, Reevaluated, RequestError, Session,
+    ClientHandle, DisconnectGuard, Limits, Outbox, Reevaluated, RegistryGone, RequestError,
+    Session,
     command::{Admitted, Candidate, Command},
     routes::RoutingTable,
     state::State,
@@ -17,7 +24,7 @@ use super::{
 use crate::{
     access::{AccessRules, TokenScope},
     identity::Identity,
-    protocol::{ClientId, Code, CodedError, Frame, ServerId, Timestamp},
+    protocol::{ClientId, CloseReason, Frame, ServerId, Timestamp},
     topic::TopicFilter,
 };
 
@@ -33,17 +40,6 @@ pub struct Registry {
     commands: mpsc::Sender<Command>,
     routes: Arc<ArcSwap<RoutingTable>>,
     server_id: ServerId,
-}
-
-/// The registry actor has ended, which ends the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the registry has ended")]
-pub struct RegistryGone;
-
-impl From<RegistryGone> for CodedError {
-    fn from(_: RegistryGone) -> Self {
-        Self::new(Code::InternalError, "the server failed; its log says more")
-    }
 }
 
 impl Registry {
@@ -141,7 +137,7 @@ impl Registry {
 
     /// `answer` is queued for the client when it has the subscription.
     pub(super) async fn subscribe(
-        &self,
+        self,
         client_id: ClientId,
         filter: TopicFilter,
         answer: Frame,
@@ -157,7 +153,7 @@ impl Registry {
 
     /// `answer` is queued for the client when the subscription has ended.
     pub(super) async fn unsubscribe(
-        &self,
+        self,
         client_id: ClientId,
         filter: TopicFilter,
         answer: Frame,
@@ -173,18 +169,19 @@ impl Registry {
 
     /// Has `clients` queued for the client that asks.
     pub(super) async fn list_clients(
-        &self,
+        self,
         client_id: ClientId,
         reference: Option<String>,
-    ) -> Result<(), RegistryGone> {
-        self.ask(|reply| Command::ListClients {
+    ) -> Result<(), RequestError> {
+        let asked = self.ask(|reply| Command::ListClients {
             client_id,
             reference,
             reply,
-        })
-        .await
+        });
+        Ok(asked.await?)
     }
 
+    /// Sends a command when it is first polled, and waits for the reply.
     async fn ask<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
@@ -245,16 +242,31 @@ impl Admission {
     /// Makes it a session, which is shown to others. `presence`: whether it wants to be told of them.
     /// `scope`: what its token leaves of the permissions that the rules give it. `welcome` is queued
     /// for it before anything about others.
-    ///
-    /// # Errors
-    ///
-    /// When the registry has ended.
-    pub async fn authenticate(
+    #[must_use]
+    pub fn authenticate(
         self,
         presence: bool,
         scope: Option<Arc<TokenScope>>,
         welcome: Frame,
-    ) -> Result<Session, RegistryGone> {
+    ) -> Authentication {
+        let (registry, client_id) = (self.registry.clone(), self.client_id);
+        let request = async move {
+            let asked = registry.ask(|reply| Command::Authenticate {
+                client_id,
+                presence,
+                scope,
+                welcome,
+                reply,
+            });
+            asked.await
+        };
+        Authentication {
+            admission: Some(self),
+            request: Box::pin(request),
+        }
+    }
+
+    fn into_session(self) -> Session {
         let Self {
             registry,
             client_id,
@@ -262,20 +274,44 @@ impl Admission {
             handle,
             guard,
         } = self;
-        registry
-            .ask(|reply| Command::Authenticate {
-                client_id,
-                presence,
-                scope,
-                welcome,
-                reply,
-            })
-            .await?;
-        Ok(Session::new(registry, client_id, identity, handle, guard))
+        Session::new(registry, client_id, identity, handle, guard)
     }
 
     /// Reports the departure, with its reason.
-    pub fn depart(self, reason: crate::protocol::CloseReason) {
+    pub fn depart(self, reason: CloseReason) {
         self.guard.report(reason);
+    }
+}
+
+/// A client that is about to become a [`Session`]: a future that gives it, once.
+pub struct Authentication {
+    admission: Option<Admission>,
+    request: Pin<Box<dyn Future<Output = Result<(), RegistryGone>> + Send>>,
+}
+
+impl Authentication {
+    /// Reports the departure, with its reason.
+    pub fn depart(self, reason: CloseReason) {
+        if let Some(admission) = self.admission {
+            admission.depart(reason);
+        }
+    }
+}
+
+impl Future for Authentication {
+    type Output = Result<Session, RegistryGone>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(self.request.as_mut().poll(cx))?;
+        let admission = self.admission.take().ok_or(RegistryGone)?;
+        Poll::Ready(Ok(admission.into_session()))
+    }
+}
+
+impl fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authentication")
+            .field("admission", &self.admission)
+            .finish_non_exhaustive()
     }
 }

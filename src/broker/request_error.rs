@@ -1,6 +1,5 @@
 //! Why the broker does not do what a client asks: an error, or a denial by the access rules.
 
-use super::RegistryGone;
 use crate::{
     access::Denial,
     protocol::{Code, CodedError},
@@ -52,5 +51,16 @@ impl From<RequestError> for CodedError {
             RequestError::Fault(fault) => fault,
             RequestError::Denied(denial) => denial.into(),
         }
+    }
+}
+
+/// The registry actor has ended, which ends the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the registry has ended")]
+pub struct RegistryGone;
+
+impl From<RegistryGone> for CodedError {
+    fn from(_: RegistryGone) -> Self {
+        Self::new(Code::InternalError, "the server failed; its log says more")
     }
 }

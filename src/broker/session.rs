@@ -6,7 +6,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    ClientHandle, DisconnectGuard, Outbox, Registry, RegistryGone, RequestError,
+    Answers, ClientHandle, DisconnectGuard, Outbox, OutboxEntry, Registry, RequestError,
     publisher::{Origin, Publisher},
 };
 use crate::{
@@ -29,6 +29,8 @@ pub struct Session {
     registry: Registry,
     publisher: Publisher,
     guard: DisconnectGuard,
+    /// Behind the answers that are outstanding.
+    answers: Answers,
 }
 
 impl Session {
@@ -39,6 +41,7 @@ impl Session {
         handle: Arc<ClientHandle>,
         guard: DisconnectGuard,
     ) -> Self {
+        let answers = Answers::new(Arc::clone(handle.outbox()));
         let origin = Origin {
             server_id: registry.server_id(),
             client_id,
@@ -50,6 +53,7 @@ impl Session {
             registry,
             publisher,
             guard,
+            answers,
         }
     }
 
@@ -83,12 +87,12 @@ impl Session {
     ///
     /// When the client is not allowed to publish to the topic.
     pub fn publish(&mut self, event: Publish<'_>) -> Result<(), RequestError> {
-        Ok(self.publisher.publish(event)?)
+        Ok(self.publisher.publish(event, &mut self.answers)?)
     }
 
     /// Sends what was accepted, and answers where an answer is wanted.
     pub fn flush(&mut self) {
-        self.publisher.flush();
+        self.publisher.flush(&mut self.answers);
     }
 
     /// A recipient of what was published last that is far behind but reads. A session that has much
@@ -101,7 +105,7 @@ impl Session {
     /// Lets go of what is remembered for messages to come: a silent client should hold nothing,
     /// least of all the outboxes of clients that are gone.
     pub fn rest(&mut self) {
-        self.publisher.rest();
+        self.publisher.rest(&mut self.answers);
     }
 
     /// Subscribes, and answers with `subscribed`.
@@ -109,13 +113,16 @@ impl Session {
     /// # Errors
     ///
     /// When the client is not allowed to subscribe to the filter, or has too many subscriptions.
-    pub async fn subscribe(&mut self, event: Subscribe<'_>) -> Result<(), RequestError> {
+    pub fn subscribe(
+        &mut self,
+        event: Subscribe<'_>,
+    ) -> impl Future<Output = Result<(), RequestError>> + Send + use<> {
         let Subscribe { topic, reference } = event;
         self.flush();
         let subscribed = ServerEvent::Subscribed(subscription(&topic, reference));
         let answer = self.encode(&subscribed);
-        let client_id = self.client_id();
-        self.registry.subscribe(client_id, topic, answer).await
+        let registry = self.registry.clone();
+        registry.subscribe(self.client_id(), topic, answer)
     }
 
     /// Ends a subscription, and answers with `unsubscribed`.
@@ -123,13 +130,16 @@ impl Session {
     /// # Errors
     ///
     /// When there is none with exactly this filter.
-    pub async fn unsubscribe(&mut self, event: Subscribe<'_>) -> Result<(), RequestError> {
+    pub fn unsubscribe(
+        &mut self,
+        event: Subscribe<'_>,
+    ) -> impl Future<Output = Result<(), RequestError>> + Send + use<> {
         let Subscribe { topic, reference } = event;
         self.flush();
         let unsubscribed = ServerEvent::Unsubscribed(subscription(&topic, reference));
         let answer = self.encode(&unsubscribed);
-        let client_id = self.client_id();
-        self.registry.unsubscribe(client_id, topic, answer).await
+        let registry = self.registry.clone();
+        registry.unsubscribe(self.client_id(), topic, answer)
     }
 
     /// Answers with `clients`.
@@ -137,20 +147,38 @@ impl Session {
     /// # Errors
     ///
     /// When the registry has ended.
-    pub async fn list_clients(
+    pub fn list_clients(
         &mut self,
         reference: Option<Cow<'_, str>>,
-    ) -> Result<(), RegistryGone> {
+    ) -> impl Future<Output = Result<(), RequestError>> + Send + use<> {
         self.flush();
-        let client_id = self.client_id();
-        self.registry
-            .list_clients(client_id, reference.map(Cow::into_owned))
-            .await
+        let registry = self.registry.clone();
+        registry.list_clients(self.client_id(), reference.map(Cow::into_owned))
     }
 
-    /// Queues a line for this client alone, behind the answers before it.
+    /// The answers that have not been given yet.
+    #[must_use]
+    pub const fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// The same, to change.
+    pub const fn answers_mut(&mut self) -> &mut Answers {
+        &mut self.answers
+    }
+
+    /// Answers a request, behind the answers before it.
     pub fn answer(&mut self, event: &ServerEvent<'_>) {
-        self.publisher.answer(event);
+        self.flush();
+        let answer = self.encode(event);
+        self.answers.push(answer);
+    }
+
+    /// Tells this client alone something that waits for no answer.
+    pub fn tell(&mut self, event: &ServerEvent<'_>) {
+        self.flush();
+        let line = OutboxEntry::Control(self.encode(event));
+        self.publisher.origin().handle.outbox().push(line);
     }
 
     fn encode(&self, event: &ServerEvent<'_>) -> Frame {

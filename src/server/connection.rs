@@ -10,6 +10,7 @@ use std::{
 
 use tokio::{
     net::TcpStream,
+    task::yield_now,
     time::{Instant, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -19,7 +20,7 @@ use super::{
     context::ServerContext,
     conversation::{Arrival, ConnectionEnd, Conversation, closing_event},
     credentials::CredentialStatus,
-    link::{Link, Wake},
+    link::{Input, Link, Wake},
     wire::{Wire, peer_certificates},
 };
 use crate::{
@@ -99,7 +100,7 @@ async fn meet(
         address,
         audit: Arc::clone(&context.audit),
     };
-    let mut conversation = Conversation::begin(
+    let conversation = Conversation::begin(
         admission,
         credentials,
         arrival,
@@ -107,8 +108,11 @@ async fn meet(
         Arc::clone(&outbox),
         &context.settings.connection,
     );
-    let mut link = Link::new(Wire::new(tls), outbox);
-    let end = converse(&mut link, &mut conversation, context).await;
+    let mut connection = Connection::new(Link::new(Wire::new(tls), outbox), conversation, context);
+    let end = connection.serve().await;
+    let Connection {
+        link, conversation, ..
+    } = connection;
     // The others hear of it now, not when the peer has found the time for its part of the end.
     conversation.depart(&end);
     close_gracefully(link, &end, context).await;
@@ -150,125 +154,194 @@ async fn refuse(
     close(wire, REFUSED_CLOSE_TIMEOUT).await;
 }
 
-/// Hears the client out until it, the broker or the time ends it.
-async fn converse(
-    link: &mut Link,
-    conversation: &mut Conversation,
-    context: &ServerContext,
-) -> ConnectionEnd {
-    let settings = &context.settings.connection;
-    let mut lines = LineSplitter::new(conversation.line_bytes_max());
-    let mut keepalive = Keepalive::new(settings.ping_interval);
-    let authentication_due = Instant::now() + settings.authentication_timeout;
-    // Since the handshake began, another policy may have come into force. From its admission on, a
-    // client is asked to check again.
-    if let Err(end) = review(link, conversation, context) {
-        return end;
+/// A client that is here: its lines go to the conversation, and what is queued for it goes out.
+#[derive(Debug)]
+struct Connection<'s> {
+    link: Link,
+    lines: LineSplitter,
+    conversation: Conversation,
+    keepalive: Keepalive,
+    authentication_due: Instant,
+    context: &'s ServerContext,
+}
+
+impl<'s> Connection<'s> {
+    fn new(link: Link, conversation: Conversation, context: &'s ServerContext) -> Self {
+        let settings = &context.settings.connection;
+        Self {
+            link,
+            lines: LineSplitter::new(conversation.line_bytes_max()),
+            conversation,
+            keepalive: Keepalive::new(settings.ping_interval),
+            authentication_due: Instant::now() + settings.authentication_timeout,
+            context,
+        }
     }
-    loop {
-        let authenticated = conversation.is_authenticated();
-        let due = if authenticated {
-            keepalive.due()
+
+    /// Serves the client until it, the broker or the time ends it.
+    async fn serve(&mut self) -> ConnectionEnd {
+        // Since the handshake began, another policy may have come into force. From its admission on,
+        // a client is asked to check again.
+        let mut flow = self.review();
+        loop {
+            if let ControlFlow::Break(end) = flow {
+                return end;
+            }
+            let (due, input) = (self.due(), self.input());
+            // What has been written decides whether answers may be added to it: writing comes first.
+            flow = tokio::select! {
+                biased;
+                wake = self.link.wait(due, input) => match wake {
+                    Wake::Received => self.take_lines().await,
+                    Wake::Ended(end) => self.input_ended(&end),
+                    Wake::Closed(reason) => ControlFlow::Break(reason.into()),
+                    Wake::Recheck => self.review(),
+                    Wake::Due => self.time_has_come(),
+                },
+                answered = self.conversation.answered() => answered,
+            };
+        }
+    }
+
+    /// When to look at the client though nothing has happened.
+    fn due(&self) -> Instant {
+        let due = self.deadline();
+        due.min(self.conversation.review_at())
+    }
+
+    fn deadline(&self) -> Instant {
+        if let Some(leaves_at) = self.conversation.leaves_at() {
+            leaves_at
+        } else if self.conversation.is_authenticated() {
+            self.keepalive.due()
         } else {
-            authentication_due
-        };
-        match link.wait(due.min(conversation.review_at())).await {
-            Wake::Received => match take_lines(link, &mut lines, conversation).await {
-                ControlFlow::Continue(0) => {}
-                ControlFlow::Continue(_) => keepalive.heard(),
-                ControlFlow::Break(end) => return end,
-            },
-            Wake::Ended(end) => {
-                conversation.note_end(&end);
-                // Only an orderly end tells that nothing of the line is missing on the way.
-                if end.is_ok() && lines.is_within_line() {
-                    conversation.reject_unfinished_line();
-                }
-                return CloseReason::ConnectionLost.into();
-            }
-            Wake::Closed(reason) => return reason.into(),
-            Wake::Recheck => {
-                if let Err(end) = review(link, conversation, context) {
-                    return end;
-                }
-            }
-            Wake::Due => {
-                if Instant::now() >= conversation.review_at()
-                    && let Err(end) = review(link, conversation, context)
-                {
-                    return end;
-                }
-                match Instant::now() >= due {
-                    false => {}
-                    true if !authenticated => return CloseReason::AuthenticationTimeout.into(),
-                    // It is we who do not listen. The ping still tells whether it is there at all.
-                    true if link.holds_client_to_rate() => {
-                        keepalive.heard();
-                        conversation.ping();
-                    }
-                    true if keepalive.may_ask() => conversation.ping(),
-                    true => return CloseReason::KeepaliveTimeout.into(),
-                }
-            }
+            self.authentication_due
         }
     }
-}
 
-/// Judges the client again by the policy in force.
-fn review(
-    link: &mut Link,
-    conversation: &mut Conversation,
-    context: &ServerContext,
-) -> Result<(), ConnectionEnd> {
-    conversation.review(
-        context.policy(),
-        link.wire.peer_certificates(),
-        SystemTime::now(),
-    )?;
-    link.hold_to_rate(conversation.over_rate_until(Instant::now()));
-    Ok(())
-}
+    /// What is to be read.
+    fn input(&self) -> Input {
+        if self.conversation.takes_lines() {
+            Input::Lines
+        } else if self.conversation.leaves_at().is_none() {
+            Input::End
+        } else {
+            Input::Nothing
+        }
+    }
 
-/// Takes every whole line of what has come: how many there were.
-///
-/// Stops in between when too much waits for the client; the rest is taken when it has been read.
-async fn take_lines(
-    link: &mut Link,
-    lines: &mut LineSplitter,
-    conversation: &mut Conversation,
-) -> ControlFlow<ConnectionEnd, usize> {
-    let turn_ends = link.turn_ends();
-    let (mut heard, mut flow) = (0, ControlFlow::Continue(()));
-    let mut over_rate_until = None;
-    let (received, outbox) = link.received();
-    let mut rest = received;
-    conversation.begin_lines();
-    while let Some(line) = lines.next_line(&mut rest) {
-        flow = conversation.handle_line(line).await;
-        heard += 1;
-        // Before any way out: the next line may come with the next turn.
+    /// Takes every whole line of what has come.
+    ///
+    /// Stops in between when too much waits for the client, or the next line has to wait for an
+    /// answer that does not come at once; the rest is taken later.
+    async fn take_lines(&mut self) -> ControlFlow<ConnectionEnd> {
+        let (mut has_heard, mut flow) = (false, ControlFlow::Continue(()));
+        let mut over_rate_until = None;
+        let Self {
+            link,
+            lines,
+            conversation,
+            ..
+        } = self;
+        let turn_ends = link.turn_ends();
+        let (received, outbox) = link.received();
+        let mut rest = received;
         lines.set_line_bytes_max(conversation.line_bytes_max());
-        let now = Instant::now();
-        over_rate_until = conversation.over_rate_until(now);
-        let goes_on = flow.is_continue() && over_rate_until.is_none();
-        if !goes_on || outbox.is_over_soft_limit() || now >= turn_ends {
-            break;
+        conversation.begin_lines();
+        while let Some(line) = lines.next_line(&mut rest) {
+            flow = conversation.handle_line(line);
+            has_heard = true;
+            if flow.is_continue() && !conversation.takes_lines() {
+                flow = answered_soon(conversation).await;
+                lines.set_line_bytes_max(conversation.line_bytes_max());
+            }
+            let now = Instant::now();
+            over_rate_until = conversation.over_rate_until(now);
+            let goes_on =
+                flow.is_continue() && over_rate_until.is_none() && conversation.takes_lines();
+            if !goes_on || outbox.is_over_soft_limit() || now >= turn_ends {
+                break;
+            }
         }
+        conversation.end_lines();
+        let taken = received.len() - rest.len();
+        link.consume(taken);
+        if Instant::now() >= turn_ends {
+            link.end_turn_soon();
+        }
+        link.hold_to_rate(over_rate_until);
+        if over_rate_until.is_none()
+            && link.has_read_its_turn()
+            && let Some(receiver) = conversation.receiver_catching_up()
+        {
+            link.pause_reading(receiver);
+        }
+        if has_heard {
+            self.keepalive.heard();
+        }
+        flow
     }
-    conversation.end_lines();
-    let taken = received.len() - rest.len();
-    link.consume(taken);
-    if Instant::now() >= turn_ends {
-        link.end_turn_soon();
+
+    /// The client has ended its side of the stream, or it broke.
+    fn input_ended(&mut self, end: &io::Result<()>) -> ControlFlow<ConnectionEnd> {
+        self.conversation.note_end(end);
+        let lost = ConnectionEnd::from(CloseReason::ConnectionLost);
+        if end.is_err() {
+            return ControlFlow::Break(lost);
+        }
+        // Only an orderly end tells that nothing of the line is missing on the way.
+        if self.lines.is_within_line() {
+            self.conversation.reject_unfinished_line();
+        }
+        self.conversation.leave(lost)
     }
-    link.hold_to_rate(over_rate_until);
-    if over_rate_until.is_none()
-        && link.has_read_its_turn()
-        && let Some(receiver) = conversation.receiver_catching_up()
-    {
-        link.pause_reading(receiver);
+
+    /// Judges the client again by the policy in force.
+    fn review(&mut self) -> ControlFlow<ConnectionEnd> {
+        let reviewed = self.conversation.review(
+            self.context.policy(),
+            self.link.wire.peer_certificates(),
+            SystemTime::now(),
+        );
+        if let Err(invalid) = reviewed {
+            return ControlFlow::Break(invalid.into());
+        }
+        let over_rate_until = self.conversation.over_rate_until(Instant::now());
+        self.link.hold_to_rate(over_rate_until);
+        ControlFlow::Continue(())
     }
-    flow.map_continue(|()| heard)
+
+    /// A time that was waited for has come.
+    fn time_has_come(&mut self) -> ControlFlow<ConnectionEnd> {
+        if Instant::now() >= self.conversation.review_at() {
+            self.review()?;
+        }
+        if Instant::now() < self.deadline() {
+            return ControlFlow::Continue(());
+        }
+        self.conversation.end_leaving()?;
+        if !self.conversation.is_authenticated() {
+            return ControlFlow::Break(CloseReason::AuthenticationTimeout.into());
+        }
+        if self.link.holds_client_to_rate() || !self.conversation.takes_lines() {
+            // It is the broker that does not listen. The ping still shows whether the peer is there.
+            self.keepalive.heard();
+        } else if !self.keepalive.may_ask() {
+            return ControlFlow::Break(CloseReason::KeepaliveTimeout.into());
+        }
+        self.conversation.ping();
+        ControlFlow::Continue(())
+    }
+}
+
+/// Gives an answer the time of one turn of other tasks. The registry rarely needs more, and then the
+/// answers to requests that came at once are written together, not each by itself.
+async fn answered_soon(conversation: &mut Conversation) -> ControlFlow<ConnectionEnd> {
+    tokio::select! {
+        biased;
+        answered = conversation.answered() => answered,
+        () = yield_now() => ControlFlow::Continue(()),
+    }
 }
 
 /// What is queued, the last line, and the end.
@@ -333,3 +406,6 @@ impl Keepalive {
         self.unanswered <= UNANSWERED_PINGS_MAX
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,18 @@
-//! What is said on a connection: every line of a client in every state has its answer here.
+//! What is said on a connection: every line of a client, in every state, has its answer here.
 //!
-//! Knows no sockets and keeps no timers. Lines go in, answers go to the client's outbox, and a line that
-//! ends the conversation says how.
+//! Knows no sockets, keeps no timers and never waits. Lines go in, answers go to the client's
+//! outbox, and a line that ends the conversation says how. An answer that takes time is outstanding
+//! until [`answered`](Conversation::answered) brings it.
 
-use std::{borrow::Cow, io, mem, net::SocketAddr, ops::ControlFlow, sync::Arc, time::SystemTime};
+mod authentication;
+mod end;
+mod errors;
+mod pending;
+
+use std::{borrow::Cow, net::SocketAddr, ops::ControlFlow, sync::Arc, time::SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
-use tracing::debug;
 
 use super::{
     ConnectionSettings,
@@ -15,18 +20,22 @@ use super::{
     credentials::{CredentialStatus, CredentialsInvalid},
     limits::SharedRateLimiter,
 };
+use authentication::Authenticating;
+pub(super) use end::{ConnectionEnd, closing_event};
+use pending::Leaving;
+
 use crate::{
     access::ClientLimits,
-    broker::{Admission, Outbox, OutboxEntry, RequestError, Session},
+    broker::{
+        Admission, FollowingLines, Outbox, OutboxEntry, PendingAnswer, RequestError, Session,
+    },
     identity::Identity,
     policy::Policy,
     protocol::{
         ClientEvent, ClientId, CloseReason, Code, CodedError, EventName, LineTooLong, OnlyRef,
         PROTOCOL_VERSION, ServerEvent, ServerId, Timestamp,
-        client_event::{LineError, Phase, RequestAuthentication, Token, decode},
-        server_event::{
-            AuthenticationAccepted, ConnectionAccepted, Empty, Help, Refused, ServerName, encode,
-        },
+        client_event::{Phase, decode},
+        server_event::{ConnectionAccepted, Empty, Help, ServerName, encode},
     },
 };
 
@@ -36,12 +45,6 @@ pub(super) const UNAUTHENTICATED_LINE_BYTES_MAX: usize = 4 * 1024;
 /// Bytes that a client is answered before it authenticates. A script that does its part needs a
 /// fraction of it; a peer that only makes the server talk gets no more.
 const UNAUTHENTICATED_ANSWER_BYTES_MAX: usize = 16 * 1024;
-
-/// How often a client may ask for what its state does not allow, before the connection closes.
-const STATE_ERRORS_MAX: u8 = 3;
-
-/// How often a line may be too long, before the connection closes.
-const LONG_LINES_MAX: u8 = 2;
 
 /// One client and what it may say.
 #[derive(Debug)]
@@ -60,6 +63,8 @@ pub(super) struct Conversation {
     /// Whether `allowance` has a rate to keep to.
     has_rate: bool,
     audit: Arc<Audit>,
+    /// How it ends once every outstanding answer has come.
+    leaving: Option<Leaving>,
     answered_bytes: usize,
     not_authenticated: u8,
     already_authenticated: u8,
@@ -78,59 +83,22 @@ pub(super) struct Arrival {
 #[derive(Debug)]
 enum Stage {
     Admitted(Admission),
+    /// The registry has been asked for a session. No line is handled until it has answered.
+    Authenticating(Authenticating),
     Authenticated(Session),
     /// The registry ended while it was asked for a session, or the client has given way by then.
     Broken,
 }
 
-/// How a conversation ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ConnectionEnd {
-    /// It closes, which the others are told of where they were told of its beginning.
-    Closing {
-        reason: CloseReason,
-        /// The reason in full, for the log alone.
-        cause: Option<String>,
-        /// The `ref` of the `disconnecting` that asked for it.
-        reference: Option<String>,
-    },
-    /// It is not authenticated, and so has never begun for the others.
-    NotAuthenticated {
-        fault: CodedError,
-        /// The `ref` of the `request_authentication`.
-        reference: Option<String>,
-    },
-}
-
-impl From<CloseReason> for ConnectionEnd {
-    fn from(reason: CloseReason) -> Self {
-        Self::Closing {
-            reason,
-            cause: None,
-            reference: None,
-        }
-    }
-}
-
-impl From<CredentialsInvalid> for ConnectionEnd {
-    fn from(CredentialsInvalid { reason, cause }: CredentialsInvalid) -> Self {
-        Self::Closing {
-            reason,
-            cause: Some(cause),
-            reference: None,
-        }
-    }
-}
-
-impl ConnectionEnd {
-    pub(super) fn is_for(&self, wanted: CloseReason) -> bool {
-        matches!(self, Self::Closing { reason, .. } if *reason == wanted)
-    }
-
-    /// See [`CloseReason::forfeits_queued`].
-    pub(super) fn forfeits_queued(&self) -> bool {
-        matches!(self, Self::Closing { reason, .. } if reason.forfeits_queued())
-    }
+/// What becomes of a line.
+#[derive(Debug)]
+enum Handled {
+    /// It is carried out, and its answer is queued where it has one.
+    Done,
+    /// Its answer comes later.
+    Pending(PendingAnswer),
+    /// It ends the conversation.
+    End(ConnectionEnd),
 }
 
 impl Conversation {
@@ -162,6 +130,7 @@ impl Conversation {
             has_rate,
             rate_limiter,
             audit,
+            leaving: None,
             answered_bytes: 0,
             not_authenticated: 0,
             already_authenticated: 0,
@@ -213,7 +182,7 @@ impl Conversation {
     pub(super) fn receiver_catching_up(&self) -> Option<Arc<Outbox>> {
         match &self.stage {
             Stage::Authenticated(session) => session.receiver_catching_up(),
-            Stage::Admitted(_) | Stage::Broken => None,
+            Stage::Admitted(_) | Stage::Authenticating(_) | Stage::Broken => None,
         }
     }
 
@@ -264,19 +233,22 @@ impl Conversation {
         }
     }
 
-    /// Takes one line and answers it.
-    pub(super) async fn handle_line(
+    /// Takes one line, and answers it or leaves its answer outstanding. Only to be called while
+    /// the conversation [takes lines](Self::takes_lines).
+    pub(super) fn handle_line(
         &mut self,
         line: Result<&[u8], LineTooLong>,
     ) -> ControlFlow<ConnectionEnd> {
-        let flow = self.process(line).await;
-        if flow.is_continue() && self.answered_bytes > UNAUTHENTICATED_ANSWER_BYTES_MAX {
-            return ControlFlow::Break(CloseReason::TooManyErrors.into());
+        match self.process(line) {
+            ControlFlow::Break(end) => self.leave(end),
+            ControlFlow::Continue(()) if self.answered_bytes > UNAUTHENTICATED_ANSWER_BYTES_MAX => {
+                ControlFlow::Break(CloseReason::TooManyErrors.into())
+            }
+            ControlFlow::Continue(()) => ControlFlow::Continue(()),
         }
-        flow
     }
 
-    async fn process(&mut self, line: Result<&[u8], LineTooLong>) -> ControlFlow<ConnectionEnd> {
+    fn process(&mut self, line: Result<&[u8], LineTooLong>) -> ControlFlow<ConnectionEnd> {
         let Ok(line) = line else {
             return self.reject_long_line();
         };
@@ -291,17 +263,16 @@ impl Conversation {
         if name == EventName::Publish && self.has_rate {
             self.rate_limiter.lock().count_publish(line.len());
         }
-        match self.dispatch(event).await {
-            Ok(flow) => flow,
-            Err(refusal) => {
-                if let RequestError::Denied(denial) = &refusal {
-                    self.audit.denied(self.who(), denial);
-                }
-                self.reject(LineError {
-                    cause: refusal.into(),
-                    event: Some(name.as_str().into()),
-                    reference,
-                })
+        match self.dispatch(event) {
+            Ok(Handled::Done) => ControlFlow::Continue(()),
+            Ok(Handled::Pending(answer)) => {
+                self.await_answer(answer);
+                ControlFlow::Continue(())
+            }
+            Ok(Handled::End(end)) => ControlFlow::Break(end),
+            Err(error) => {
+                let error = self.request_failed(error, name, reference);
+                self.reject(error)
             }
         }
     }
@@ -312,43 +283,7 @@ impl Conversation {
             session.rest();
         }
         self.begin_lines();
-        self.answer(&ServerEvent::Ping(Empty {}));
-    }
-
-    /// How the stream ended, where no farewell says more.
-    pub(super) fn note_end(&self, end: &io::Result<()>) {
-        debug!(
-            client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
-            ?end, "the stream ended"
-        );
-    }
-
-    /// Reports the departure to the others.
-    pub(super) fn depart(self, end: &ConnectionEnd) {
-        let ConnectionEnd::Closing { reason, cause, .. } = end else {
-            // Nobody was told of its coming.
-            return;
-        };
-        let reason = *reason;
-        let is_for_audit = match reason {
-            CloseReason::CertificateRevoked
-            | CloseReason::CertificateExpired
-            | CloseReason::TokenExpired
-            | CloseReason::TooManyErrors => true,
-            // What the rules withdrew is told where the rules were taken.
-            CloseReason::PermissionWithdrawn => cause.is_some(),
-            _ => false,
-        };
-        if is_for_audit {
-            self.audit.closed(self.who(), reason, cause.as_deref());
-        } else {
-            self.audit.gone(self.who(), reason);
-        }
-        match self.stage {
-            Stage::Admitted(admission) => admission.depart(reason),
-            Stage::Authenticated(session) => session.depart(reason),
-            Stage::Broken => {}
-        }
+        self.tell(&ServerEvent::Ping(Empty {}));
     }
 
     /// What the client's state allows. Decided before the content is looked at.
@@ -366,132 +301,79 @@ impl Conversation {
         }
     }
 
-    async fn dispatch(
-        &mut self,
-        event: ClientEvent<'_>,
-    ) -> Result<ControlFlow<ConnectionEnd>, RequestError> {
-        match (event, &mut self.stage) {
-            (ClientEvent::RequestAuthentication(request), _) => {
-                return self.authenticate(request).await;
-            }
+    fn dispatch(&mut self, event: ClientEvent<'_>) -> Result<Handled, RequestError> {
+        let pending = match (event, &mut self.stage) {
+            (ClientEvent::RequestAuthentication(request), _) => return self.authenticate(request),
             (ClientEvent::Publish(publish), Stage::Authenticated(session)) => {
                 session.publish(publish)?;
+                return Ok(Handled::Done);
             }
+            // What a line behind these two means depends on whether they were carried out.
             (ClientEvent::Subscribe(subscribe), Stage::Authenticated(session)) => {
-                session.subscribe(subscribe).await?;
+                let reference = own(&subscribe.reference);
+                PendingAnswer::new(
+                    EventName::Subscribe,
+                    reference,
+                    FollowingLines::Wait,
+                    session.subscribe(subscribe),
+                )
             }
             (ClientEvent::Unsubscribe(unsubscribe), Stage::Authenticated(session)) => {
-                session.unsubscribe(unsubscribe).await?;
+                let reference = own(&unsubscribe.reference);
+                PendingAnswer::new(
+                    EventName::Unsubscribe,
+                    reference,
+                    FollowingLines::Wait,
+                    session.unsubscribe(unsubscribe),
+                )
             }
+            // This one changes nothing.
             (ClientEvent::ListClients(bare), Stage::Authenticated(session)) => {
-                session.list_clients(bare.reference).await?;
+                let reference = own(&bare.reference);
+                PendingAnswer::new(
+                    EventName::ListClients,
+                    reference,
+                    FollowingLines::GoOn,
+                    session.list_clients(bare.reference),
+                )
             }
             (ClientEvent::Help(bare), _) => {
                 self.answer(&ServerEvent::Help(Help::new(bare.reference)));
+                return Ok(Handled::Done);
             }
-            // It answers a ping itself, and is answered in turn only where the client asks for it.
-            (ClientEvent::Pong(OnlyRef { reference: None }), _) => {}
+            // It answers a ping itself, and is answered in turn only if the client asks for it.
+            (ClientEvent::Pong(OnlyRef { reference: None }), _) => return Ok(Handled::Done),
             (ClientEvent::Ping(content) | ClientEvent::Pong(content), _) => {
                 self.answer(&ServerEvent::Pong(content));
+                return Ok(Handled::Done);
             }
             (ClientEvent::Disconnecting(bare), _) => {
-                return Ok(ControlFlow::Break(ConnectionEnd::Closing {
+                return Ok(Handled::End(ConnectionEnd::Closing {
                     reason: CloseReason::ClientDisconnecting,
                     cause: None,
                     reference: bare.reference.map(Cow::into_owned),
                 }));
             }
             // `check_state` lets none of these through without a session.
-            (_, Stage::Admitted(_) | Stage::Broken) => {
+            (_, Stage::Admitted(_) | Stage::Authenticating(_) | Stage::Broken) => {
                 return Err(lost_client().into());
             }
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    async fn authenticate(
-        &mut self,
-        request: RequestAuthentication<'_>,
-    ) -> Result<ControlFlow<ConnectionEnd>, RequestError> {
-        let RequestAuthentication {
-            token,
-            presence,
-            reference,
-        } = request;
-        let token = token.as_ref().map(Token::secret);
-        let now = SystemTime::now();
-        let scope = match self.credentials.verify(token, &self.identity, now) {
-            Ok(scope) => scope,
-            Err(fault) => {
-                self.audit.authentication_refused(self.who(), &fault);
-                return Ok(ControlFlow::Break(ConnectionEnd::NotAuthenticated {
-                    fault: fault.into(),
-                    reference: reference.map(Cow::into_owned),
-                }));
-            }
         };
-        let Stage::Admitted(admission) = mem::replace(&mut self.stage, Stage::Broken) else {
-            return Err(lost_client().into());
-        };
-        let accepted = AuthenticationAccepted {
-            client_id: self.client_id,
-            identity: self.identity.as_str().into(),
-            reference,
-        };
-        let welcome = encode(
-            &ServerEvent::AuthenticationAccepted(accepted),
-            &self.server_id,
-            Timestamp::now(),
-        );
-        let session = admission.authenticate(presence, scope, welcome).await?;
-        self.stage = Stage::Authenticated(session);
-        self.take_limits();
-        self.audit.authenticated(self.who());
-        Ok(ControlFlow::Continue(()))
+        Ok(Handled::Pending(pending))
     }
 
-    /// The client has ended the stream in order, within a line: it is not carried out, and it is told.
-    pub(super) fn reject_unfinished_line(&mut self) {
-        let reason = "the stream ended before the line did: it needs a line feed at its end";
-        self.begin_lines();
-        // Whether it was an error too many changes nothing any more.
-        let _ = self.reject(CodedError::new(Code::MalformedEvent, reason).into());
-    }
-
-    fn reject_long_line(&mut self) -> ControlFlow<ConnectionEnd> {
-        let reason = format!("a line may have {} bytes", self.line_bytes_max());
-        self.reject(CodedError::new(Code::LineTooLong, reason).into())
-    }
-
-    fn reject(&mut self, error: LineError<'_>) -> ControlFlow<ConnectionEnd> {
-        let code = error.cause.code;
-        debug!(
-            client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
-            %code, reason = &*error.cause.reason, "refused a line"
-        );
-        self.answer(&ServerEvent::Error(error.into()));
-        // A certificate without its token is not to use up what is the identity's. Before
-        // authentication the answers of each connection are bounded, and so are its errors.
-        if self.is_authenticated() && self.rate_limiter.lock().count_error(Instant::now()) {
-            return ControlFlow::Break(CloseReason::TooManyErrors.into());
-        }
-        let (count, limit) = match code {
-            Code::NotAuthenticated => (&mut self.not_authenticated, STATE_ERRORS_MAX),
-            Code::AlreadyAuthenticated => (&mut self.already_authenticated, STATE_ERRORS_MAX),
-            Code::LineTooLong => (&mut self.long_lines, LONG_LINES_MAX),
-            _ => return ControlFlow::Continue(()),
-        };
-        *count += 1;
-        if *count < limit {
-            return ControlFlow::Continue(());
-        }
-        ControlFlow::Break(CloseReason::TooManyErrors.into())
-    }
-
-    /// Says something to this client alone.
+    /// Answers a line, behind the answers that are outstanding.
     fn answer(&mut self, event: &ServerEvent<'_>) {
+        match &mut self.stage {
+            Stage::Authenticated(session) => session.answer(event),
+            _ => self.tell(event),
+        }
+    }
+
+    /// Tells this client alone something that does not wait for the answers outstanding.
+    fn tell(&mut self, event: &ServerEvent<'_>) {
         if let Stage::Authenticated(session) = &mut self.stage {
-            session.answer(event);
+            session.tell(event);
             return;
         }
         let line = encode(event, &self.server_id, Timestamp::now());
@@ -500,37 +382,12 @@ impl Conversation {
     }
 }
 
-fn lost_client() -> CodedError {
-    CodedError::new(Code::InternalError, "the server has lost this client")
+fn own(reference: &Option<Cow<'_, str>>) -> Option<String> {
+    reference.as_deref().map(str::to_owned)
 }
 
-/// The last line that a client is told, where the way its connection ends lets it be told any.
-pub(super) fn closing_event(end: &ConnectionEnd) -> Option<ServerEvent<'_>> {
-    let (refused, reference) = match end {
-        ConnectionEnd::Closing {
-            reason: CloseReason::ConnectionLost,
-            ..
-        }
-        | ConnectionEnd::Closing {
-            reason: CloseReason::ClientDisconnecting,
-            reference: None,
-            ..
-        } => return None,
-        ConnectionEnd::Closing {
-            reason, reference, ..
-        } => (Refused::new(reason.code(), reason.sentence()), reference),
-        ConnectionEnd::NotAuthenticated { fault, reference } => {
-            (Refused::new(fault.code, &*fault.reason), reference)
-        }
-    };
-    let refused = Refused {
-        reference: reference.as_deref().map(Into::into),
-        ..refused
-    };
-    Some(match end {
-        ConnectionEnd::Closing { .. } => ServerEvent::ConnectionClosing(refused),
-        ConnectionEnd::NotAuthenticated { .. } => ServerEvent::AuthenticationRefused(refused),
-    })
+fn lost_client() -> CodedError {
+    CodedError::new(Code::InternalError, "the server has lost this client")
 }
 
 #[cfg(test)]

@@ -1,3 +1,8 @@
+//! One connection's bytes in and out: writes what is queued for the client, and wakes its task for
+//! everything else.
+//!
+//! Owns when something is read, written, and left for the next turn. Knows nothing of lines.
+
 use std::{
     future::poll_fn,
     io,
@@ -43,7 +48,7 @@ const DEAF_TIME_MAX: Duration = Duration::from_secs(5);
 /// How often a client that does not take what was written for it is looked at.
 const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Between a client's outbox and its wire: writes what is queued, and wakes its task for all else.
+/// Between a client's outbox and its wire.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) wire: Wire,
@@ -77,13 +82,39 @@ impl Turn {
     }
 }
 
-/// Reading waits.
+/// Why nothing is read for now.
 #[derive(Debug)]
-struct Pause {
-    /// Until then,
-    until: Instant,
-    /// or until this receiver of what was read has caught up.
-    receiver: Option<Arc<Outbox>>,
+enum Pause {
+    /// The client is over its rate until then.
+    OverRate { until: Instant },
+    /// This receiver of what was read is catching up. It is waited for until then at most.
+    ForReceiver {
+        receiver: Arc<Outbox>,
+        until: Instant,
+    },
+}
+
+impl Pause {
+    /// When to look at it again; `None` when it is over.
+    fn look_again_at(&self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::OverRate { until } => (now < *until).then_some(*until),
+            Self::ForReceiver { receiver, until } => {
+                (now < *until && receiver.is_catching_up()).then(|| now + PAUSE_CHECK_INTERVAL)
+            }
+        }
+    }
+}
+
+/// What is wanted of a client's side of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// Its lines.
+    Lines,
+    /// Only its end: the next line has to wait.
+    End,
+    /// Nothing: it has said all that it had to say.
+    Nothing,
 }
 
 /// What a connection's task is woken for.
@@ -114,13 +145,13 @@ impl Link {
 
     /// Writes and waits, until there is something to do or `due` has come. Can be cancelled at any
     /// point without losing a byte.
-    pub(super) async fn wait(&mut self, due: Instant) -> Wake {
+    pub(super) async fn wait(&mut self, due: Instant, input: Input) -> Wake {
         poll_fn(|cx| {
             if self.turn.has_read_all() || self.turn.has_written_all() {
                 cx.waker().wake_by_ref();
                 return self.end_turn();
             }
-            match self.poll_wake(cx, due) {
+            match self.poll_wake(cx, due, input) {
                 Poll::Ready(wake) => Poll::Ready(wake),
                 Poll::Pending => self.end_turn(),
             }
@@ -145,44 +176,34 @@ impl Link {
 
     /// Reads no more until `receiver` has caught up, or for [`PAUSE_MAX`].
     pub(super) fn pause_reading(&mut self, receiver: Arc<Outbox>) {
-        self.pause = Some(Pause {
+        self.pause = Some(Pause::ForReceiver {
+            receiver,
             until: Instant::now() + PAUSE_MAX,
-            receiver: Some(receiver),
         });
     }
 
     /// Reads no more until then, as the client is over its rate; `None` when it is not, or no longer.
     pub(super) fn hold_to_rate(&mut self, until: Option<Instant>) {
-        match until {
-            Some(until) => {
-                self.pause = Some(Pause {
-                    until,
-                    receiver: None,
-                });
-            }
-            None => drop(self.pause.take_if(|pause| pause.receiver.is_none())),
+        if let Some(until) = until {
+            self.pause = Some(Pause::OverRate { until });
+        } else {
+            self.pause
+                .take_if(|pause| matches!(pause, Pause::OverRate { .. }));
         }
     }
 
     /// Whether the client is not heard because it is over its rate.
     pub(super) fn holds_client_to_rate(&self) -> bool {
-        self.pause
-            .as_ref()
-            .is_some_and(|pause| pause.receiver.is_none() && Instant::now() < pause.until)
+        matches!(self.pause, Some(Pause::OverRate { until }) if Instant::now() < until)
     }
 
     /// When to look again whether reading can go on; `None` when it can.
     fn paused_until(&mut self) -> Option<Instant> {
-        let now = Instant::now();
-        self.pause.take_if(|pause| {
-            let has_caught_up = |receiver: &Arc<Outbox>| !receiver.is_catching_up();
-            now >= pause.until || pause.receiver.as_ref().is_some_and(has_caught_up)
-        });
-        let pause = self.pause.as_ref()?;
-        Some(match pause.receiver {
-            Some(_) => now + PAUSE_CHECK_INTERVAL,
-            None => pause.until,
-        })
+        let look_again = self.pause.as_ref()?.look_again_at(Instant::now());
+        if look_again.is_none() {
+            self.pause = None;
+        }
+        look_again
     }
 
     /// Lets others run.
@@ -210,7 +231,7 @@ impl Link {
         while let Poll::Ready(Ok(()) | Err(Interrupt::Recheck)) = take() {}
     }
 
-    fn poll_wake(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<Wake> {
+    fn poll_wake(&mut self, cx: &mut Context<'_>, due: Instant, input: Input) -> Poll<Wake> {
         let mut look_again = due;
         match self.poll_write(cx) {
             Poll::Ready(wake) => return Poll::Ready(wake),
@@ -241,10 +262,11 @@ impl Link {
         }
         if let Some(until) = self.paused_until() {
             look_again = look_again.min(until);
-        } else if !self.outbox.is_over_soft_limit() {
+        } else if input != Input::Nothing && !self.outbox.is_over_soft_limit() {
             // While much waits for the client itself, its requests wait too: their answers would
             // add to it.
             match self.wire.poll_receive(cx) {
+                Poll::Ready(Ok(true)) if input == Input::End => {}
                 Poll::Ready(Ok(true)) => return Poll::Ready(Wake::Received),
                 Poll::Ready(Ok(false)) => return Poll::Ready(Wake::Ended(Ok(()))),
                 Poll::Ready(Err(error)) => return Poll::Ready(Wake::Ended(Err(error))),
