@@ -1,4 +1,4 @@
-//! A client's side of TLS: its own certificate, and the brokers that it trusts.
+//! The client's side of TLS: its own certificate, and which servers it trusts.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -14,14 +14,14 @@ use rustls::{
 };
 
 use super::{
+    anchors::{Anchor, CurrentAnchors},
     credentials::{Clock, Credentials, TlsVersion, provider},
     error::{Problem, TlsError},
-    roots::Authorities,
-    trust::{Anchor, Trust},
+    roots::TrustedCas,
 };
 use crate::files::TrackedFiles;
 
-/// The client's side.
+/// The TLS configuration of a client.
 ///
 /// # Errors
 ///
@@ -29,15 +29,12 @@ use crate::files::TrackedFiles;
 pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError> {
     let provider = provider();
     let mut sources = TrackedFiles::default();
-    let authorities = Authorities::read(&credentials.ca, &mut sources)?;
-    if !authorities
-        .anchors
-        .iter()
-        .any(|(_, end)| *end > SystemTime::now())
-    {
+    let cas = TrustedCas::read(&credentials.ca, &mut sources)?;
+    let now = SystemTime::now();
+    if !cas.anchors.iter().any(|(_, end)| *end > now) {
         return Err(TlsError::new(&credentials.ca, Problem::Expired));
     }
-    let servers = TrustInServers::new(authorities.anchors, Arc::clone(&provider))
+    let servers = ServerVerifier::new(cas.anchors, Arc::clone(&provider))
         .map_err(|error| TlsError::unusable(&credentials.ca, error))?;
     let (chain, key) = credentials.chain_and_key(&provider, &mut sources)?;
     let mut config = ClientConfig::builder_with_details(provider, Arc::new(Clock))
@@ -51,23 +48,23 @@ pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError
     Ok(config)
 }
 
-/// A client's trust in the authorities of servers.
+/// Verifies servers, by the CAs that are valid.
 #[derive(Debug)]
-pub(super) struct TrustInServers(Trust<WebPkiServerVerifier>);
+pub(super) struct ServerVerifier(CurrentAnchors<WebPkiServerVerifier>);
 
-impl TrustInServers {
+impl ServerVerifier {
     pub(super) fn new(
-        authorities: Vec<Anchor>,
+        anchors: Vec<Anchor>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        Trust::new(authorities, move |roots| {
+        CurrentAnchors::new(anchors, move |roots| {
             WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()
         })
         .map(Self)
     }
 }
 
-impl ServerCertVerifier for TrustInServers {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -87,7 +84,9 @@ impl ServerCertVerifier for TrustInServers {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.of_all().verify_tls12_signature(message, cert, dss)
+        self.0
+            .unfiltered()
+            .verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -96,10 +95,12 @@ impl ServerCertVerifier for TrustInServers {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.of_all().verify_tls13_signature(message, cert, dss)
+        self.0
+            .unfiltered()
+            .verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.of_all().supported_verify_schemes()
+        self.0.unfiltered().supported_verify_schemes()
     }
 }

@@ -1,3 +1,8 @@
+//! What a client's certificate must state, beyond what WebPKI verifies.
+//!
+//! Owns that it is for client use, that the CAs above it may sign certificates, and how long its chain
+//! may be.
+
 use std::{fmt, sync::Arc};
 
 use rustls::{
@@ -8,21 +13,21 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{handshake_text::KEY_KINDS, trust::Trust};
+use super::{anchors::CurrentAnchors, handshake_text::KEY_KINDS};
 
-/// Certificates beside the client's own that are looked at: longer chains nobody has, and trying
-/// how they fit together is work.
+/// Most certificates beside the client's own. No chain in use is longer, and the work of finding a
+/// path through more of them grows quickly.
 const CHAIN_MAX: usize = 8;
 
-/// Demands of a client's certificate, beside all that the verifier inside demands, that it says it
-/// is for client use, and that its chain is no longer than any is.
+/// Requires a client's certificate to state client use, and bounds its chain. The verifier inside does
+/// everything else.
 ///
-/// WebPKI takes a certificate that states no use at all for any use. A CA that also makes
-/// certificates for other ends would thereby let their holders in.
+/// WebPKI accepts a certificate without any extended key usage for every use. A CA that also issues
+/// certificates for other purposes would let their holders in.
 #[derive(Debug)]
-pub(super) struct RequireClientAuth(pub(super) Trust<dyn ClientCertVerifier>);
+pub(super) struct RequireClientAuth(pub(super) CurrentAnchors<dyn ClientCertVerifier>);
 
-/// What is demanded here and nowhere else.
+/// Why a certificate is refused here.
 #[derive(thiserror::Error)]
 pub(super) enum UnsuitableCertificate {
     /// The certificate has no extended key usage at all.
@@ -34,17 +39,17 @@ pub(super) enum UnsuitableCertificate {
         "the client sent a chain of {0} certificates: beside its own at most {CHAIN_MAX} are looked at"
     )]
     ChainTooLong(usize),
-    /// A CA that the client brought, counted from 1 for the client's own certificate.
+    /// A CA in the chain that the client sent, counted from 1 for the client's own certificate.
     #[error(
         "certificate {0} of the client's chain is of a CA for other uses (its extended key usage has no clientAuth): have that CA's certificate issued anew, with clientAuth or without any extended key usage"
     )]
     IssuerForOtherUses(usize),
-    /// A CA that the client brought, counted likewise.
+    /// The same for a CA that may not sign certificates.
     #[error(
         "certificate {0} of the client's chain is of a CA that may not sign certificates (its key usage has no keyCertSign): have that CA's certificate issued anew, with keyCertSign or without any key usage"
     )]
     IssuerForOtherSignatures(usize),
-    /// The certificate is good, and the signature with which the client is to show that it is its.
+    /// The certificate is valid, but the client's signature does not prove that it holds the key.
     #[error(
         "the client did not prove that it holds the key of its certificate: it signs with another, or the key is of a kind that is not taken here ({KEY_KINDS})"
     )]
@@ -52,7 +57,7 @@ pub(super) enum UnsuitableCertificate {
 }
 
 impl fmt::Debug for UnsuitableCertificate {
-    /// In words: of an error that is not its own, rustls prints this into the log.
+    /// The same text: rustls logs errors of other types with `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -91,15 +96,15 @@ impl ClientCertVerifier for RequireClientAuth {
     }
 
     fn offer_client_auth(&self) -> bool {
-        self.0.of_all().offer_client_auth()
+        self.0.unfiltered().offer_client_auth()
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.0.of_all().client_auth_mandatory()
+        self.0.unfiltered().client_auth_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.of_all().root_hint_subjects()
+        self.0.unfiltered().root_hint_subjects()
     }
 
     fn verify_tls12_signature(
@@ -108,7 +113,7 @@ impl ClientCertVerifier for RequireClientAuth {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verifier = self.0.of_all();
+        let verifier = self.0.unfiltered();
         let verified = verifier.verify_tls12_signature(message, cert, dss);
         verified.map_err(unproven)
     }
@@ -119,13 +124,13 @@ impl ClientCertVerifier for RequireClientAuth {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verifier = self.0.of_all();
+        let verifier = self.0.unfiltered();
         let verified = verifier.verify_tls13_signature(message, cert, dss);
         verified.map_err(unproven)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.of_all().supported_verify_schemes()
+        self.0.unfiltered().supported_verify_schemes()
     }
 }
 
@@ -133,7 +138,7 @@ fn refused(reason: UnsuitableCertificate) -> Error {
     CertificateError::Other(OtherError(Arc::new(reason))).into()
 }
 
-/// Of a certificate that could not be verified, what rustls says sounds as if it were about itself.
+/// rustls reports a bad signature in the handshake as if it were one on the certificate.
 fn unproven(error: Error) -> Error {
     match error {
         Error::InvalidCertificate(_) => refused(UnsuitableCertificate::Unproven),
@@ -141,17 +146,19 @@ fn unproven(error: Error) -> Error {
     }
 }
 
-/// WebPKI refuses the whole chain for one in it, and does not say which.
+/// Finds the CA that is for other uses: WebPKI refuses the whole chain, and does not say which
+/// certificate is at fault.
 fn issuer_for_other_uses(intermediates: &[CertificateDer<'_>], error: Error) -> Error {
-    let of_other_uses = |issuer: &CertificateDer<'_>| client_use(issuer) == Some(false);
-    match intermediates.iter().position(of_other_uses) {
+    let is_for_other_uses = |issuer: &CertificateDer<'_>| client_use(issuer) == Some(false);
+    match intermediates.iter().position(is_for_other_uses) {
         Some(index) => refused(UnsuitableCertificate::IssuerForOtherUses(index + 2)),
         None => error,
     }
 }
 
-/// The first CA of the chain, if any, whose key is not for signing certificates. WebPKI does not look
-/// at key usage (RFC 5280 §6.1.4, n). What the client sends beside its chain is nobody's issuer.
+/// The first CA of the chain, if any, that may not sign certificates. WebPKI does not check key usage
+/// (RFC 5280 §6.1.4, n). Other certificates that the client sends do not count: they issued none of
+/// the chain.
 fn issuer_for_other_signatures(
     end_entity: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
@@ -173,10 +180,10 @@ fn issuer_for_other_signatures(
         Ok(usage) => usage.is_some_and(|usage| !usage.value.key_cert_sign()),
         Err(_) => true,
     };
-    let is_unfit = |ca: &X509Certificate<'_>| may_not_sign(ca) && is_issuer(ca);
+    let is_unsuitable = |ca: &X509Certificate<'_>| may_not_sign(ca) && is_issuer(ca);
     issuers
         .iter()
-        .position(|ca| ca.as_ref().is_some_and(is_unfit))
+        .position(|ca| ca.as_ref().is_some_and(is_unsuitable))
 }
 
 fn states_client_use(certificate: &CertificateDer<'_>) -> bool {

@@ -223,8 +223,8 @@ fn whoever_does_not_hold_the_key_is_told_so() {
     let client = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(TlsVersion::V1_3.and_newer())
         .unwrap()
-        .with_root_certificates(roots_of(
-            &authorities(&alice.credentials(), sources).unwrap().anchors,
+        .with_root_certificates(root_store(
+            &trusted_cas(&alice.credentials(), sources).unwrap().anchors,
         ))
         .with_client_cert_resolver(Arc::new(WithKeyOfAnother(Arc::new(CertifiedKey::new(
             chain_of(&alice),
