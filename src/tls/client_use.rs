@@ -36,7 +36,7 @@ pub(super) enum UnsuitableCertificate {
     )]
     NoStatedUse,
     #[error(
-        "the client sent a chain of {0} certificates: beside its own at most {CHAIN_MAX} are looked at"
+        "the client sent a chain of {0} certificates: at most {CHAIN_MAX} are accepted beside its own"
     )]
     ChainTooLong(usize),
     /// A CA in the chain that the client sent, counted from 1 for the client's own certificate.
@@ -51,7 +51,7 @@ pub(super) enum UnsuitableCertificate {
     IssuerForOtherSignatures(usize),
     /// The certificate is valid, but the client's signature does not prove that it holds the key.
     #[error(
-        "the client did not prove that it holds the key of its certificate: it signs with another, or the key is of a kind that is not taken here ({KEY_KINDS})"
+        "the client did not prove that it holds the key of its certificate: it signs with another, or the key is of a kind that is not accepted here ({KEY_KINDS})"
     )]
     Unproven,
 }

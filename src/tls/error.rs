@@ -91,7 +91,7 @@ impl fmt::Display for TlsError {
             Problem::Read(error) => Unreadable(&self.path, error).fmt(f),
             Problem::KeyKind => write!(
                 f,
-                "cannot use the private key in {path}: it is garbled, or of a kind that is not taken ({KEY_KINDS}); make another, and have a certificate issued for it"
+                "cannot use the private key in {path}: it is garbled, or of a kind that is not accepted ({KEY_KINDS}); create another, and have a certificate issued for it"
             ),
             Problem::Expired => write!(
                 f,

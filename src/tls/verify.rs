@@ -306,7 +306,7 @@ fn tls_error(error: &io::Error) -> Option<&Error> {
 fn reason_of(error: &Error) -> String {
     match error {
         Error::NoCertificatesPresented => format!(
-            "the client showed no certificate: it has none, or its key is of a kind that is not taken here ({KEY_KINDS})"
+            "the client showed no certificate: it has none, or its key is of a kind that is not accepted here ({KEY_KINDS})"
         ),
         Error::InvalidCertificate(fault) => reason_of_certificate(fault),
         other => handshake_fault(other).unwrap_or_else(|| escaped(&other.to_string())),

@@ -116,7 +116,7 @@ fn what_is_wrong_with_a_certificate_is_told_with_what_to_do() {
         ),
         (
             |chain| chain.intermediate.is_ca = IsCa::ExplicitNoCa,
-            "was signed with a certificate that is no CA's (no basic constraint CA:TRUE): have it",
+            "was signed with a certificate that is not a CA's (no basic constraint CA:TRUE): have it",
         ),
         (
             |chain| {
@@ -278,7 +278,7 @@ fn a_key_that_cannot_be_used_is_told_with_what_to_do() {
         ),
         (
             ED448_KEY.to_owned(),
-            "of a kind that is not taken (ECDSA on P-256, P-384 or P-521, Ed25519, and RSA of 2048 to 8192 bits are taken); make another",
+            "of a kind that is not accepted (ECDSA on P-256, P-384 or P-521, Ed25519, and RSA of 2048 to 8192 bits are accepted); create another",
         ),
     ] {
         side.with("own.key", key);
