@@ -37,7 +37,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("cli", 7),
 ];
 
-/// Lines of a file that are neither tests nor empty.
+/// Lines of code of a file: without those that are empty, comments or tests.
 const CODE_LINES_MAX: usize = 500;
 
 /// The names that lead to a module from the crate: none for the crate itself.
@@ -89,19 +89,28 @@ fn is_test_file(file: &Path) -> bool {
     module_of(file).iter().any(|name| name.ends_with("tests"))
 }
 
-/// Every path in the code of a file that begins with `crate`, `super` or `self`, and those of `use`.
+/// Every path in the code of a file. One in a module within the file, only if it leads out of there.
 #[derive(Default)]
 struct Paths {
     found: Vec<Written>,
     /// How many modules within the file lead to where the visitor is.
     depth: usize,
-    with_tests: bool,
+    with: With,
+}
+
+/// What else is looked at, beside the code that is in the program.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum With {
+    /// Tests, and what the file only passes on by `pub use`.
+    #[default]
+    All,
+    Nothing,
 }
 
 impl Paths {
-    fn of(code: &str, with_tests: bool) -> Vec<Written> {
+    fn of(code: &str, with: With) -> Vec<Written> {
         let mut paths = Self {
-            with_tests,
+            with,
             ..Self::default()
         };
         paths.visit_file(&syn::parse_file(code).unwrap());
@@ -183,7 +192,7 @@ fn attributes(item: &Item) -> &[Attribute] {
 
 impl<'ast> Visit<'ast> for Paths {
     fn visit_item(&mut self, item: &'ast Item) {
-        if self.with_tests || !is_for_tests(attributes(item)) {
+        if self.with == With::All || !is_for_tests(attributes(item)) {
             syn::visit::visit_item(self, item);
         }
     }
@@ -195,7 +204,10 @@ impl<'ast> Visit<'ast> for Paths {
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        self.note_use(&Written::new(), &item.tree);
+        let only_passes_on = !matches!(item.vis, syn::Visibility::Inherited);
+        if self.with == With::All || !only_passes_on {
+            self.note_use(&Written::new(), &item.tree);
+        }
         syn::visit::visit_visibility(self, &item.vis);
     }
 
@@ -236,7 +248,7 @@ fn faults(file: &str, code: &str) -> Vec<String> {
     let Some(own_floor) = floor(room) else {
         return vec![format!("{file}: `{room}` has no floor")];
     };
-    let named = Paths::of(code, true)
+    let named = Paths::of(code, With::All)
         .iter()
         .filter_map(|path| from_the_crate(path, &module)?.first().cloned())
         .collect::<BTreeSet<_>>();
@@ -274,11 +286,14 @@ impl Imports {
             }
         };
         let imports = sources.iter().map(|(module, code)| {
-            let named = Paths::of(code, false).into_iter();
+            let named = Paths::of(code, With::Nothing).into_iter();
             let imported = named
-                .filter_map(|path| from_the_crate(&path, module))
+                .filter_map(|path| {
+                    let is_passed_on = passed_on[module].contains_key(path.first()?);
+                    let own = is_passed_on.then(|| [module.as_slice(), &path].concat());
+                    to_a_file(&path, module, sources).or(own)
+                })
                 .map(origin)
-                // To pass something on, or to say who may see it, is not to use it.
                 .filter(|other| other != module && !other.is_empty());
             (module.clone(), imported.collect::<BTreeSet<_>>())
         });
@@ -314,6 +329,20 @@ impl Imports {
     }
 }
 
+/// As [`from_the_crate`], for a path that may also begin with a module below its own.
+fn to_a_file(
+    path: &Written,
+    module: &Module,
+    sources: &BTreeMap<Module, String>,
+) -> Option<Written> {
+    from_the_crate(path, module).or_else(|| {
+        let below = [module.as_slice(), path].concat();
+        sources
+            .contains_key(below.get(..=module.len())?)
+            .then_some(below)
+    })
+}
+
 /// The names that a file makes its own by `pub use`, each with where it comes from.
 fn passed_on(
     code: &str,
@@ -326,9 +355,7 @@ fn passed_on(
         let mut paths = Paths::default();
         paths.note_use(&Written::new(), &item.tree);
         for path in paths.found {
-            let below = [module.as_slice(), &path].concat();
-            let is_child = sources.contains_key(&below[..=module.len()]);
-            let from = from_the_crate(&path, module).or(is_child.then_some(below));
+            let from = to_a_file(&path, module, sources);
             if let (Some(from), Some(name)) = (from, path.last()) {
                 names.insert(name.clone(), from);
             }
@@ -349,7 +376,7 @@ fn lower_floors_never_import_upper_ones() {
         let code = fs::read_to_string(source().join(file)).unwrap();
         let found = faults(file.to_str().unwrap(), &code);
         assert!(found.is_empty(), "{found:#?}");
-        imports += Paths::of(&code, true).len();
+        imports += Paths::of(&code, With::All).len();
     }
     assert!(
         imports > files.len(),
@@ -374,4 +401,133 @@ fn no_file_imports_itself_by_way_of_others() {
     assert!(edges > sources.len(), "hardly any import was seen: {edges}");
     let circles = imports.circles();
     assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    for file in files(&source()).iter().filter(|file| !is_test_file(file)) {
+        let code = fs::read_to_string(source().join(file)).unwrap();
+        let (code, _tests) = code
+            .split_once("\n#[cfg(test)]\nmod tests")
+            .unwrap_or((&code, ""));
+        let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//");
+        let lines = code.lines().map(str::trim).filter(is_code).count();
+        assert!(lines <= CODE_LINES_MAX, "{}: {lines} lines", file.display());
+    }
+}
+
+#[test]
+fn every_file_begins_with_what_it_owns() {
+    for file in files(&source()) {
+        let code = fs::read_to_string(source().join(&file)).unwrap();
+        let begins_with_it = code.starts_with("//! ") || is_test_file(&file);
+        assert!(begins_with_it, "{}", file.display());
+    }
+}
+
+#[test]
+fn every_room_stands_on_the_map() {
+    let rooms: BTreeSet<String> = files(&source())
+        .iter()
+        .filter_map(|file| module_of(file).into_iter().next())
+        .collect();
+    let known: BTreeMap<String, u8> = FLOORS
+        .iter()
+        .map(|(room, floor)| ((*room).to_owned(), *floor))
+        .collect();
+    assert_eq!(rooms, known.keys().cloned().collect());
+
+    let lib = fs::read_to_string(source().join("lib.rs")).unwrap();
+    let row = |line: &str| {
+        let (floor, room) = line.strip_prefix("//! | ")?.split_once(" | [`")?;
+        let (room, purpose) = room.split_once("`] | ")?;
+        assert!(purpose.len() > 2, "{line}");
+        Some((room.to_owned(), floor.parse::<u8>().ok()?))
+    };
+    let map: BTreeMap<String, u8> = lib.lines().filter_map(row).collect();
+    assert_eq!(map, known);
+}
+
+#[test]
+fn the_detector_of_floors_detects() {
+    let has_fault = |file: &str, code: &str| !faults(file, code).is_empty();
+    for code in [
+        "use crate::server::Server;",
+        "use crate::{protocol::Code, server::{self, Server}};",
+        "use crate::{\n    protocol::{Code, CodedError},\n    cli,\n};",
+        "fn f() { let x = crate::cli::main(); }",
+        "fn f(x: &crate :: config :: Configuration) {}",
+        "use super::super::server::Server;",
+        "pub(in crate::server) struct X;",
+        "use crate::nowhere::X;",
+        "fn f() { select! { x = crate::server::f() => {} } }",
+        "#[cfg(test)] mod tests { use crate::cli::Cli; }",
+        "#[cfg(test)] mod tests { use super::super::super::cli::Cli; }",
+    ] {
+        assert!(has_fault("broker/registry.rs", code), "{code}");
+    }
+    for code in [
+        "use crate::{protocol::{self, server_event}, topic::Topic, identity::Identity};",
+        "use crate::broker::State;",
+        "use super::{Outbox, server::X};",
+        "pub(crate) fn server() {}",
+        "// use crate::server::X;",
+        "const C: &str = \"crate::server::X\";",
+        "use other::crate_::server::X;",
+        "#[cfg(test)] mod tests { use super::super::server_side; }",
+    ] {
+        let found = faults("broker/registry.rs", code);
+        assert!(found.is_empty(), "{code}: {found:?}");
+    }
+    assert!(
+        has_fault("attic.rs", "use crate::protocol::X;"),
+        "a room without a floor"
+    );
+    assert!(
+        !has_fault("lib.rs", "pub mod cli; use crate::cli::X;"),
+        "the map names all"
+    );
+}
+
+#[test]
+fn the_detector_of_circles_detects() {
+    let circles = |files: &[(&str, &str)]| {
+        let sources = files
+            .iter()
+            .map(|(file, code)| (module_of(Path::new(file)), (*code).to_owned()))
+            .collect();
+        Imports::of(&sources).circles().len()
+    };
+    let room = ("a.rs", "mod b; mod c; pub use b::B; pub use c::C;");
+    assert_eq!(
+        circles(&[
+            room,
+            ("a/b.rs", "use super::C;"),
+            ("a/c.rs", "use super::B;")
+        ]),
+        1
+    );
+    assert_eq!(
+        circles(&[room, ("a/b.rs", "use super::C;"), ("a/c.rs", "struct C;")]),
+        0
+    );
+    assert_eq!(
+        circles(&[room, ("a/b.rs", "use super::A;"), ("a/c.rs", "")]),
+        0
+    );
+    let user = ("a.rs", "mod b; use b::B; struct A(B);");
+    assert_eq!(circles(&[user, ("a/b.rs", "use super::A;")]), 1);
+    let around = [("a.rs", "use crate::b::X;"), ("b.rs", "use crate::c::X;")];
+    assert_eq!(
+        circles(&[around[0], around[1], ("c.rs", "fn f() { crate::a::f() }")]),
+        1
+    );
+    assert_eq!(
+        circles(&[
+            around[0],
+            around[1],
+            ("c.rs", "#[cfg(test)] use crate::a::X;")
+        ]),
+        0
+    );
 }

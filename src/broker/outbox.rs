@@ -150,7 +150,8 @@ impl Outbox {
         inner.wake_after();
     }
 
-    /// Takes all that is queued, in order, appending it to `frames`.
+    /// Takes what is queued, in order, appending it to `frames`: all of it, or up to the first frame
+    /// that is yet to be written.
     ///
     /// The bytes taken count as queued until [`written`](Self::written) says otherwise.
     ///
@@ -168,7 +169,12 @@ impl Outbox {
             return Poll::Ready(Err(Interrupt::Recheck));
         }
         if !inner.queue.is_empty() {
-            let queue = mem::take(&mut inner.queue);
+            // A long list is work: only one of them before others have their turn.
+            let is_deferred = |item: &Queued| matches!(item, Queued::Deferred(_));
+            let first = inner.queue.iter().position(is_deferred);
+            let end = first.map_or(inner.queue.len(), |first| first + 1);
+            let rest = inner.queue.split_off(end);
+            let queue = mem::replace(&mut inner.queue, rest);
             drop(inner);
             // Nobody who pushes waits while deferred frames are written.
             self.hand_over(queue, frames);
@@ -447,12 +453,26 @@ mod tests {
         let mut frames = Vec::new();
         let mut cx = Context::from_waker(Waker::noop());
         assert!(outbox.poll_take(&mut cx, &mut frames).is_ready());
+        assert!(outbox.poll_take(&mut cx, &mut frames).is_ready());
         assert_eq!(
             frames.iter().map(Frame::len).collect::<Vec<_>>(),
             [10, 60, 20]
         );
         assert!(outbox.push(frame(10)), "90 bytes, and ten fit");
         assert!(!outbox.push(frame(1)), "the hard limit");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deferred_frames_are_written_one_at_a_time() {
+        let outbox = Outbox::new(LIMITS);
+        for bytes in [10, 20] {
+            assert!(outbox.push_deferred(bytes, move || frame(bytes)));
+        }
+        assert!(outbox.push(frame(5)));
+        assert_eq!(take(&outbox), Poll::Ready(Ok(10)));
+        assert_eq!(take(&outbox), Poll::Ready(Ok(20)));
+        assert_eq!(take(&outbox), Poll::Ready(Ok(5)));
+        assert_eq!(take(&outbox), Poll::Pending);
     }
 
     #[tokio::test(start_paused = true)]

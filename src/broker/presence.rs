@@ -80,12 +80,16 @@ const EVENT_BYTES: usize = 256;
 /// Bytes of one client in `clients`, about.
 const ENTRY_BYTES: usize = 130;
 
+/// Bytes that a list holds until it is written, beside its entries: what of its roster is no other's.
+const ROSTER_BYTES: usize = 1024;
+
 impl ClientList {
     /// Queues `clients`. The list is written by the task of the client that asked: it may be long,
     /// and only who wants it waits for it.
     pub(super) fn push_to(self, outbox: &Outbox, server_id: ServerId, now: Timestamp) {
         let Self { roster, reference } = self;
-        outbox.push_deferred(roster.len() * ENTRY_BYTES, move || {
+        let estimated_bytes = ROSTER_BYTES + roster.len() * ENTRY_BYTES;
+        outbox.push_deferred(estimated_bytes, move || {
             let entry = |(client_id, member): (&ClientId, &Member)| ClientEntry {
                 client_id: *client_id,
                 identity: member.identity.as_str().to_owned().into(),
@@ -118,5 +122,41 @@ impl PresenceEvent {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::broker::OutboxLimits;
+
+    /// A client that is alone in its list can ask for many of them, and read none.
+    #[tokio::test]
+    async fn a_short_list_counts_for_what_it_holds_until_it_is_written() {
+        let outbox = Outbox::new(OutboxLimits {
+            hard_bytes: 16 * 1024,
+            soft_bytes: 16 * 1024,
+            soft_time: Duration::MAX,
+        });
+        let queue = || {
+            let roster = Roster::unit(
+                ClientId::fresh(),
+                Member {
+                    identity: Identity::parse("alice").unwrap(),
+                    since: Timestamp::now(),
+                },
+            );
+            let list = ClientList {
+                roster,
+                reference: None,
+            };
+            list.push_to(&outbox, ServerId::fresh(), Timestamp::now());
+        };
+        (0..14).for_each(|_| queue());
+        assert!(outbox.push(vec![b'x'; 128].into()));
+        queue();
+        assert!(!outbox.push(vec![b'x'; 128].into()), "it is full");
     }
 }

@@ -7,7 +7,7 @@ mod reevaluation;
 mod subscriptions;
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
     net::SocketAddr,
     sync::Arc,
 };
@@ -166,6 +166,8 @@ pub(super) struct State {
     draining: bool,
     clients: HashMap<ClientId, Client>,
     by_identity: HashMap<Identity, usize>,
+    /// Those of `clients` that are not authenticated, of each identity the oldest first.
+    unauthenticated: BTreeSet<(Identity, ClientId)>,
     by_network: HashMap<Network, usize>,
     roster: Roster,
     /// Those of the roster that want to be told.
@@ -232,6 +234,7 @@ impl State {
             draining: false,
             clients: HashMap::new(),
             by_identity: HashMap::new(),
+            unauthenticated: BTreeSet::new(),
             by_network: HashMap::new(),
             roster: Roster::new(),
             audience: HashMap::new(),
@@ -253,15 +256,19 @@ impl State {
         if batch.routes_changed {
             effects.routes = Some(self.subscriptions.next_generation());
         }
-        for (client_id, outbox) in &self.audience {
-            effects.outgoing.catch_up(*client_id, outbox);
+        if !effects.outgoing.presence.is_empty() {
+            for (client_id, outbox) in &self.audience {
+                effects.outgoing.catch_up(*client_id, outbox);
+            }
         }
         effects
     }
 
     fn apply_one(&mut self, command: Command, now: Timestamp, batch: &mut Batch) {
         let reply = match command {
-            Command::Admit { candidate, reply } => Reply::Admit(reply, self.admit(candidate)),
+            Command::Admit { candidate, reply } => {
+                Reply::Admit(reply, self.admit(candidate, batch))
+            }
             Command::Authenticate {
                 client_id,
                 presence,
@@ -275,7 +282,10 @@ impl State {
                     since: now,
                     wants_presence: presence,
                 };
-                self.authenticate(client_id, authenticated, welcome, batch);
+                if !self.authenticate(client_id, authenticated, welcome, batch) {
+                    // It has given way meanwhile: without an answer, it is no session.
+                    return;
+                }
                 Reply::Done(reply)
             }
             Command::Subscribe {
@@ -331,7 +341,7 @@ impl State {
         outgoing.tell(client.outbox(), told);
     }
 
-    fn admit(&mut self, candidate: Candidate) -> Result<Admitted, RequestError> {
+    fn admit(&mut self, candidate: Candidate, batch: &mut Batch) -> Result<Admitted, RequestError> {
         let Candidate {
             identity,
             address,
@@ -341,10 +351,13 @@ impl State {
         let client_id = (self.new_client_id)();
         let permissions = self.access.permissions(&identity, client_id)?;
         let network = Network::from(address.ip());
-        self.may_admit(&identity, network)?;
+        if let Some(oldest) = self.may_admit(&identity, network)? {
+            self.depart(oldest, CloseReason::AuthenticationTimeout, batch);
+        }
         let handle = Arc::new(ClientHandle::new(outbox, Arc::clone(&permissions)));
         *self.by_identity.entry(identity.clone()).or_default() += 1;
         *self.by_network.entry(network).or_default() += 1;
+        self.unauthenticated.insert((identity.clone(), client_id));
         self.clients.insert(
             client_id,
             Client {
@@ -362,9 +375,22 @@ impl State {
         })
     }
 
-    fn may_admit(&self, identity: &Identity, network: Network) -> Result<(), CodedError> {
+    /// Whether there is a place for one more; with it comes the client that has to give way.
+    fn may_admit(
+        &self,
+        identity: &Identity,
+        network: Network,
+    ) -> Result<Option<ClientId>, CodedError> {
         let limits = &self.limits;
         let held = |count: Option<&usize>| count.copied().unwrap_or(0);
+        let identity_is_full = is_reached(
+            limits.connections_per_identity,
+            held(self.by_identity.get(identity)),
+        );
+        // Whoever has the certificate and not the token would keep its owner out otherwise.
+        let gives_way = self
+            .oldest_unauthenticated(identity)
+            .filter(|_| identity_is_full);
         if self.draining {
             Err(CodedError::new(
                 Code::ServerDraining,
@@ -375,10 +401,7 @@ impl State {
                 Code::ServerFull,
                 format!("the server holds its {} connections", limits.connections),
             ))
-        } else if is_reached(
-            limits.connections_per_identity,
-            held(self.by_identity.get(identity)),
-        ) {
+        } else if identity_is_full && gives_way.is_none() {
             Err(CodedError::new(
                 Code::TooManyConnections,
                 format!(
@@ -398,23 +421,32 @@ impl State {
                 ),
             ))
         } else {
-            Ok(())
+            Ok(gives_way)
         }
     }
 
+    fn oldest_unauthenticated(&self, identity: &Identity) -> Option<ClientId> {
+        let from = (identity.clone(), ClientId::FIRST);
+        let (of, oldest) = self.unauthenticated.range(from..).next()?;
+        (of == identity).then_some(*oldest)
+    }
+
+    /// Whether the client is still there.
     fn authenticate(
         &mut self,
         client_id: ClientId,
         authenticated: Authenticated,
         welcome: Frame,
         batch: &mut Batch,
-    ) {
+    ) -> bool {
         let Some(client) = self.clients.get_mut(&client_id) else {
-            return;
+            return false;
         };
+        let key = (client.identity.clone(), client_id);
+        self.unauthenticated.remove(&key);
         if let Some(scope) = &authenticated.scope {
-            let narrowed_to = Arc::clone(&client.permissions).narrowed_to(scope);
-            client.permit(narrowed_to, batch);
+            let narrowed = Arc::clone(&client.permissions).narrowed_to(scope);
+            client.permit(narrowed, batch);
         }
         client.authenticated = Some(authenticated);
         let is_shown = client.permissions.presence();
@@ -422,6 +454,7 @@ impl State {
         if is_shown {
             self.appear(client_id, batch);
         }
+        true
     }
 
     /// Shows a client to the others; from here on it hears of them too, where it wants that.
@@ -550,6 +583,7 @@ impl State {
         let closed = Told::Close(reason);
         batch.effects.outgoing.tell(client.outbox(), closed);
         let Some(authenticated) = client.authenticated else {
+            self.unauthenticated.remove(&(client.identity, client_id));
             return;
         };
         for filter in &authenticated.subscriptions {

@@ -134,6 +134,10 @@ impl Connect {
     /// Out of the file, or else what stands in the environment. No fault repeats any of it.
     fn token(&self, in_environment: Option<OsString>) -> Result<Option<String>, UsageError> {
         if let Some(path) = &self.token_file {
+            if looks_like_token(path) {
+                let fault = "--token-file (TIDINGS_TOKEN_FILE) names a file, and was given what looks like the token itself: put that into a file, or into TIDINGS_TOKEN";
+                return Err(UsageError(fault.to_owned()));
+            }
             let fault = |reason: &str| UsageError(format!("{}: {reason}", path.display()));
             let token = self.read_token(path).map_err(|reason| fault(&reason))?;
             // Some editors put a byte order mark before what was typed.
@@ -165,6 +169,13 @@ impl Connect {
     pub(super) fn server(&self) -> &str {
         &self.server
     }
+}
+
+/// A message about a file repeats its name, which must be no secret: one of the book begins with
+/// `tdg_`, a signed one with the `{"` of its header.
+fn looks_like_token(path: &Path) -> bool {
+    let name = path.as_os_str().as_encoded_bytes();
+    !path.exists() && (name.starts_with(b"tdg_") || name.starts_with(b"eyJ"))
 }
 
 /// Runs a client command: one thread is enough for one connection.
@@ -245,6 +256,20 @@ mod tests {
         for mode in [0o400, 0o600, 0o640, 0o660] {
             let (_folder, connect) = with_file(b"secret", mode);
             assert!(connect.token(None).is_ok(), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_place_of_a_file_is_not_repeated() {
+        for token in [
+            "tdg_0123456789ab_secret",
+            "eyJhbGciOiJFZERTQSJ9.secret.secret",
+        ] {
+            let typed = ["tidings", "--token-file", token];
+            let fault = Typed::parse_from(typed).connect.token(None).unwrap_err();
+            let fault = fault.to_string();
+            assert!(fault.contains("the token itself"), "{fault}");
+            assert!(!fault.contains("secret"), "{fault}");
         }
     }
 

@@ -24,6 +24,9 @@ fn fresh() -> Uuid {
 pub struct ClientId(Uuid);
 
 impl ClientId {
+    /// Sorts before every id.
+    pub(crate) const FIRST: Self = Self(Uuid::nil());
+
     /// A new id. Ids sort by the time at which they were made.
     #[must_use]
     pub fn fresh() -> Self {

@@ -42,10 +42,6 @@ const REFUSED_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The same for a peer that is known not to read.
 const STALLED_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a task works on lines before it lets others run: a line can be costly, as a publish is
-/// where many thousand wildcard filters have to be looked at.
-const TURN_TIME: Duration = Duration::from_millis(2);
-
 /// Pings that may go unanswered.
 const UNANSWERED_PINGS_MAX: u32 = 2;
 
@@ -241,7 +237,7 @@ async fn take_lines(
     lines: &mut LineSplitter,
     conversation: &mut Conversation,
 ) -> ControlFlow<ConnectionEnd, usize> {
-    let turn_ends = Instant::now() + TURN_TIME;
+    let turn_ends = link.turn_ends();
     let (mut heard, mut flow) = (0, ControlFlow::Continue(()));
     let mut over_rate_until = None;
     let (received, outbox) = link.received();

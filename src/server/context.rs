@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
+    time::{Instant, timeout_at},
 };
 
 use super::{
@@ -67,9 +67,19 @@ impl ServerContext {
         self.rate_limiters.of(identity, limits, Instant::now())
     }
 
-    /// A place for one socket; held until it is closed.
+    /// A place for one socket; held until it is closed. Where there is none, peers that are silent
+    /// give way.
     pub(super) async fn socket_permit(&self) -> Option<OwnedSemaphorePermit> {
-        // The semaphore is never closed.
-        Arc::clone(&self.sockets).acquire_owned().await.ok()
+        loop {
+            if let Ok(permit) = Arc::clone(&self.sockets).try_acquire_owned() {
+                return Some(permit);
+            }
+            let ask_again = self.handshakes.free_a_socket();
+            let permit = Arc::clone(&self.sockets).acquire_owned();
+            if let Ok(permit) = timeout_at(ask_again, permit).await {
+                // The semaphore is never closed.
+                return permit.ok();
+            }
+        }
     }
 }

@@ -79,7 +79,7 @@ pub(super) struct Arrival {
 enum Stage {
     Admitted(Admission),
     Authenticated(Session),
-    /// The registry ended while it was asked for a session.
+    /// The registry ended while it was asked for a session, or the client has given way by then.
     Broken,
 }
 

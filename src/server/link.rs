@@ -23,6 +23,11 @@ const READ_TURN_BYTES: usize = 64 * 1024;
 /// what may wait in the outboxes of those whose turn it is not.
 const WRITE_TURN_BYTES: usize = 256 * 1024;
 
+/// How long a task works on what has come before it lets others run, in however many pieces it came:
+/// a line can be costly, as a publish is where many thousand wildcard filters have to be looked at,
+/// and a peer may send each byte in a record of its own.
+const TURN_TIME: Duration = Duration::from_millis(2);
+
 /// The longest pause of a publisher, after each turn of reading, for a receiver that is far behind and
 /// catching up. It bounds what a slow receiver can cost a publisher: 64 KiB every 50 ms still go on,
 /// and a receiver that stays behind is closed after the soft limit's time.
@@ -44,10 +49,32 @@ pub(super) struct Link {
     pub(super) wire: Wire,
     outbox: Arc<Outbox>,
     timer: Pin<Box<Sleep>>,
-    /// Bytes read and written since the task last let others run.
+    turn: Turn,
+    pause: Option<Pause>,
+}
+
+/// What a task has done since it last let others run.
+#[derive(Debug, Default)]
+struct Turn {
+    /// Bytes.
     read: usize,
     written: usize,
-    pause: Option<Pause>,
+    /// When it is over in any case; `None` where nothing has come in it.
+    ends: Option<Instant>,
+}
+
+impl Turn {
+    fn ends(&mut self) -> Instant {
+        *self.ends.get_or_insert_with(|| Instant::now() + TURN_TIME)
+    }
+
+    const fn has_read_all(&self) -> bool {
+        self.read >= READ_TURN_BYTES
+    }
+
+    const fn has_written_all(&self) -> bool {
+        self.written >= WRITE_TURN_BYTES
+    }
 }
 
 /// Reading waits.
@@ -80,8 +107,7 @@ impl Link {
             wire,
             outbox,
             timer: Box::pin(sleep_until(Instant::now())),
-            read: 0,
-            written: 0,
+            turn: Turn::default(),
             pause: None,
         }
     }
@@ -90,7 +116,7 @@ impl Link {
     /// point without losing a byte.
     pub(super) async fn wait(&mut self, due: Instant) -> Wake {
         poll_fn(|cx| {
-            if self.has_read_its_turn() || self.written >= WRITE_TURN_BYTES {
+            if self.turn.has_read_all() || self.turn.has_written_all() {
                 cx.waker().wake_by_ref();
                 return self.end_turn();
             }
@@ -104,12 +130,17 @@ impl Link {
 
     /// Whether so much was read in one go that others should have their turn.
     pub(super) const fn has_read_its_turn(&self) -> bool {
-        self.read >= READ_TURN_BYTES
+        self.turn.has_read_all()
+    }
+
+    /// When others should have their turn, however little was read.
+    pub(super) fn turn_ends(&mut self) -> Instant {
+        self.turn.ends()
     }
 
     /// Lets others run before anything more is read.
     pub(super) const fn end_turn_soon(&mut self) {
-        self.read = READ_TURN_BYTES;
+        self.turn.read = READ_TURN_BYTES;
     }
 
     /// Reads no more until `receiver` has caught up, or for [`PAUSE_MAX`].
@@ -156,13 +187,13 @@ impl Link {
 
     /// Lets others run.
     fn end_turn(&mut self) -> Poll<Wake> {
-        (self.read, self.written) = (0, 0);
+        self.turn = Turn::default();
         Poll::Pending
     }
 
     /// Takes what has been made use of off what has come.
     pub(super) fn consume(&mut self, bytes: usize) {
-        self.read += bytes;
+        self.turn.read += bytes;
         self.wire.consume(bytes);
     }
 
@@ -175,10 +206,8 @@ impl Link {
     pub(super) fn take_queued(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
         let mut take = || self.outbox.poll_take(&mut cx, self.wire.queue());
-        // A summons comes too late. Neither "nothing left" nor "closed" leaves anything to do.
-        if take() == Poll::Ready(Err(Interrupt::Recheck)) {
-            let _ = take();
-        }
+        // A request to check again comes too late. Neither "nothing left" nor "closed" leaves anything to do.
+        while let Poll::Ready(Ok(()) | Err(Interrupt::Recheck)) = take() {}
     }
 
     fn poll_wake(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<Wake> {
@@ -246,8 +275,8 @@ impl Link {
                 0 => {}
                 bytes => {
                     self.outbox.written(bytes);
-                    self.written += bytes;
-                    if self.written >= WRITE_TURN_BYTES {
+                    self.turn.written += bytes;
+                    if self.turn.has_written_all() {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
@@ -269,5 +298,22 @@ impl Link {
             }
             self.timer.as_mut().reset(at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever sends a thousand small records has no thousand turns at once.
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_s_time_runs_on_over_all_that_comes_in_it() {
+        let begun = Instant::now();
+        let mut turn = Turn::default();
+        assert_eq!(turn.ends(), begun + TURN_TIME);
+        tokio::time::advance(TURN_TIME / 2).await;
+        assert_eq!(turn.ends(), begun + TURN_TIME);
+        turn = Turn::default();
+        assert_eq!(turn.ends(), begun + TURN_TIME + TURN_TIME / 2);
     }
 }

@@ -1,9 +1,9 @@
 //! The client's side of TLS: its own certificate, and which servers it trusts.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme,
     client::{
         Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -18,6 +18,7 @@ use super::{
     credentials::{Clock, Credentials, TlsVersion, provider},
     error::{Problem, TlsError},
     roots::TrustedCas,
+    x509::issuer_that_may_not_sign,
 };
 use crate::files::TrackedFiles;
 
@@ -48,6 +49,20 @@ pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError
     Ok(config)
 }
 
+/// A CA in the chain that the server sent, counted from 1 for the server's own certificate.
+#[derive(thiserror::Error)]
+#[error(
+    "certificate {0} of the server's chain is of a CA that may not sign certificates (its key usage has no keyCertSign)"
+)]
+struct IssuerMayNotSign(usize);
+
+impl fmt::Debug for IssuerMayNotSign {
+    /// The same text: rustls prints errors of other types with `Debug`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// Verifies servers, by the CAs that are valid.
 #[derive(Debug)]
 pub(super) struct ServerVerifier(CurrentAnchors<WebPkiServerVerifier>);
@@ -73,9 +88,16 @@ impl ServerCertVerifier for ServerVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.0.verify(now, |verifier| {
+        let verified = self.0.verify(now, |verifier| {
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-        })
+        })?;
+        match issuer_that_may_not_sign(end_entity, intermediates) {
+            Some(index) => {
+                let fault = OtherError(Arc::new(IssuerMayNotSign(index + 2)));
+                Err(CertificateError::Other(fault).into())
+            }
+            None => Ok(verified),
+        }
     }
 
     fn verify_tls12_signature(

@@ -3,7 +3,7 @@
 //! Owns that it is for client use, that the CAs above it may sign certificates, and how long its chain
 //! may be.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, iter, sync::Arc};
 
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
@@ -11,13 +11,19 @@ use rustls::{
     pki_types::{CertificateDer, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
+use webpki::EndEntityCert;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{anchors::CurrentAnchors, handshake_text::KEY_KINDS};
+use super::{anchors::CurrentAnchors, handshake_text::KEY_KINDS, x509::issuer_that_may_not_sign};
 
 /// Most certificates beside the client's own. No chain in use is longer, and the work of finding a
 /// path through more of them grows quickly.
 const CHAIN_MAX: usize = 8;
+
+/// Most pairs of them in which one can have issued the other, by its name: as many as a long chain
+/// has, and some more for CAs with two certificates. WebPKI tries every order that the names allow.
+/// Eight CAs of one name have tens of thousands, and any client could ask for that work.
+const LINKS_MAX: usize = CHAIN_MAX + 4;
 
 /// Requires a client's certificate to state client use, and bounds its chain. The verifier inside does
 /// everything else.
@@ -39,6 +45,10 @@ pub(super) enum UnsuitableCertificate {
         "the client sent a chain of {0} certificates: at most {CHAIN_MAX} are accepted beside its own"
     )]
     ChainTooLong(usize),
+    #[error(
+        "the certificates that the client sent fit together in too many ways: it must send only its own chain"
+    )]
+    TooManyLinks,
     /// A CA in the chain that the client sent, counted from 1 for the client's own certificate.
     #[error(
         "certificate {0} of the client's chain is of a CA for other uses (its extended key usage has no clientAuth): have that CA's certificate issued anew, with clientAuth or without any extended key usage"
@@ -48,7 +58,7 @@ pub(super) enum UnsuitableCertificate {
     #[error(
         "certificate {0} of the client's chain is of a CA that may not sign certificates (its key usage has no keyCertSign): have that CA's certificate issued anew, with keyCertSign or without any key usage"
     )]
-    IssuerForOtherSignatures(usize),
+    IssuerMayNotSign(usize),
     /// The certificate is valid, but the client's signature does not prove that it holds the key.
     #[error(
         "the client did not prove that it holds the key of its certificate: it signs with another, or the key is of a kind that is not accepted here ({KEY_KINDS})"
@@ -75,6 +85,9 @@ impl ClientCertVerifier for RequireClientAuth {
                 intermediates.len() + 1,
             )));
         }
+        if links(end_entity, intermediates) > LINKS_MAX {
+            return Err(refused(UnsuitableCertificate::TooManyLinks));
+        }
         let verified = self.0.verify(now, |verifier| {
             verifier.verify_client_cert(end_entity, intermediates, now)
         });
@@ -87,10 +100,8 @@ impl ClientCertVerifier for RequireClientAuth {
         if !states_client_use(end_entity) {
             return Err(refused(UnsuitableCertificate::NoStatedUse));
         }
-        match issuer_for_other_signatures(end_entity, intermediates) {
-            Some(index) => Err(refused(UnsuitableCertificate::IssuerForOtherSignatures(
-                index + 2,
-            ))),
+        match issuer_that_may_not_sign(end_entity, intermediates) {
+            Some(index) => Err(refused(UnsuitableCertificate::IssuerMayNotSign(index + 2))),
             None => Ok(verified),
         }
     }
@@ -156,34 +167,20 @@ fn issuer_for_other_uses(intermediates: &[CertificateDer<'_>], error: Error) -> 
     }
 }
 
-/// The first CA of the chain, if any, that may not sign certificates. WebPKI does not check key usage
-/// (RFC 5280 §6.1.4, n). Other certificates that the client sends do not count: they issued none of
-/// the chain.
-fn issuer_for_other_signatures(
-    end_entity: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-) -> Option<usize> {
-    fn parsed<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
-        X509Certificate::from_der(der)
-            .ok()
-            .map(|(_, parsed)| parsed)
-    }
-    let (own, issuers) = (
-        parsed(end_entity),
-        intermediates.iter().map(parsed).collect::<Vec<_>>(),
-    );
-    let is_issuer = |ca: &X509Certificate<'_>| {
-        let mut issued = issuers.iter().flatten().chain(&own);
-        issued.any(|of| of.issuer().as_raw() == ca.subject().as_raw())
-    };
-    let may_not_sign = |ca: &X509Certificate<'_>| match ca.key_usage() {
-        Ok(usage) => usage.is_some_and(|usage| !usage.value.key_cert_sign()),
-        Err(_) => true,
-    };
-    let is_unsuitable = |ca: &X509Certificate<'_>| may_not_sign(ca) && is_issuer(ca);
-    issuers
+/// In how many pairs of these certificates one can, by its name, have issued the other.
+fn links(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> usize {
+    let chain: Vec<_> = iter::once(end_entity)
+        .chain(intermediates)
+        .filter_map(|der| EndEntityCert::try_from(der).ok())
+        .collect();
+    let pairs = chain
         .iter()
-        .position(|ca| ca.as_ref().is_some_and(is_unsuitable))
+        .flat_map(|issued| chain.iter().map(move |issuer| (issued, issuer)));
+    pairs
+        .filter(|(issued, issuer)| {
+            issued.issuer() == issuer.subject() && issued.der() != issuer.der()
+        })
+        .count()
 }
 
 fn states_client_use(certificate: &CertificateDer<'_>) -> bool {

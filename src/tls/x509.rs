@@ -45,6 +45,36 @@ pub(super) fn validity(certificate: &X509Certificate<'_>) -> (SystemTime, System
     (utc(validity.not_before).into(), after_last)
 }
 
+/// The index of the first of `intermediates` that issued a certificate of the chain although its key
+/// usage does not allow that (RFC 5280 §6.1.4, n). WebPKI does not check key usage. Certificates that
+/// a peer sends in addition to its chain do not count: they issued none of it.
+pub(super) fn issuer_that_may_not_sign(
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> Option<usize> {
+    fn parsed<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+        X509Certificate::from_der(der)
+            .ok()
+            .map(|(_, parsed)| parsed)
+    }
+    let (own, issuers) = (
+        parsed(end_entity),
+        intermediates.iter().map(parsed).collect::<Vec<_>>(),
+    );
+    let is_issuer = |ca: &X509Certificate<'_>| {
+        let mut issued = issuers.iter().flatten().chain(&own);
+        issued.any(|of| of.issuer().as_raw() == ca.subject().as_raw())
+    };
+    let may_not_sign = |ca: &X509Certificate<'_>| match ca.key_usage() {
+        Ok(usage) => usage.is_some_and(|usage| !usage.value.key_cert_sign()),
+        Err(_) => true,
+    };
+    let is_unsuitable = |ca: &X509Certificate<'_>| may_not_sign(ca) && is_issuer(ca);
+    issuers
+        .iter()
+        .position(|ca| ca.as_ref().is_some_and(is_unsuitable))
+}
+
 /// ASN.1 has times from the year 0 to 9999, all of which chrono can represent.
 pub(crate) fn utc(time: ASN1Time) -> DateTime<Utc> {
     DateTime::from_timestamp(time.timestamp(), 0).unwrap_or_default()

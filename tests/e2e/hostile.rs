@@ -423,6 +423,27 @@ fn more_sockets_than_open_files_wait_their_turn() {
 }
 
 #[test]
+fn silent_peers_that_hold_all_sockets_give_way_long_before_their_deadline() {
+    let certificates = Arc::new(Certificates::new());
+    let command = limited(&certificates, 300, &["--handshake-timeout", "1h"]);
+    let broker = Broker::launch(command, &certificates);
+    let mut witness = broker.client("witness");
+    let hello = client_hello(&broker);
+    let _silent: Vec<TcpStream> = (0..400)
+        .map(|number| {
+            let mut tcp = broker.tcp();
+            if number % 2 == 0 {
+                tcp.write_all(&hello).unwrap();
+            }
+            tcp
+        })
+        .collect();
+    broker.client("good");
+    broker.log().wait_for("others waited for a socket");
+    assert_eq!(list_of(&witness.fence()), ["client_authenticated"]);
+}
+
+#[test]
 fn exhausted_descriptors_harm_no_old_client_and_pass() {
     let mut broker = Broker::start();
     let mut old = broker.client("old");

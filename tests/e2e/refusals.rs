@@ -86,6 +86,17 @@ fn too_many_connections_of_one_identity() {
     witness.finish();
 }
 
+/// Whoever has the certificate alone does not keep its owner out, who has the token as well.
+#[test]
+fn a_connection_that_is_not_authenticated_gives_way_to_its_identity_s_next() {
+    let flags = ["--max-connections-per-identity", "1"];
+    let broker = Broker::with(&[&flags[..], &["--authentication-timeout", "1h"]].concat());
+    let mut waits = broker.greeted("a");
+    let _session = broker.client("a");
+    check_closing(&waits.last_line(), "authentication_timeout", true);
+    check_refused(&mut broker.dial("a").unwrap(), "too_many_connections", true);
+}
+
 #[test]
 fn too_many_connections_from_one_address() {
     let broker = Broker::with(&["--max-connections-per-address", "3"]);

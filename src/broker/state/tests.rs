@@ -322,9 +322,12 @@ fn heard(outbox: &Outbox) -> Vec<Heard> {
     let mut frames: Vec<Frame> = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     let mut take = || outbox.poll_take(&mut cx, &mut frames);
-    if take() == Poll::Ready(Err(Interrupt::Recheck)) {
-        heard.push(Heard::Recheck);
-        let _: Poll<_> = take();
+    loop {
+        match take() {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(Interrupt::Recheck)) => heard.push(Heard::Recheck),
+            Poll::Ready(Err(Interrupt::Closed(_))) | Poll::Pending => break,
+        }
     }
     let lines = frames
         .iter()
@@ -542,6 +545,7 @@ mod model {
             assert!(state.clients.is_empty());
             assert!(state.by_identity.is_empty());
             assert!(state.by_network.is_empty());
+            assert!(state.unauthenticated.is_empty());
             assert!(state.roster.is_empty());
             assert!(state.audience.is_empty());
             for topic in TOPICS {
@@ -625,16 +629,22 @@ mod model {
             let reached = |limit: usize, held: usize| limit > 0 && held >= limit;
             let count =
                 |of: &dyn Fn(&Member) -> bool| self.members.values().filter(|m| of(m)).count();
+            let identity_is_full = reached(
+                self.limits.connections_per_identity,
+                count(&|m| m.identity == who),
+            );
+            let gives_way = self
+                .members
+                .iter()
+                .find(|(_, m)| identity_is_full && m.identity == who && m.session.is_none())
+                .map(|(client_id, _)| *client_id);
             let refusal = if !self.rules.admit(&who) {
                 Some(Code::IdentityDenied)
             } else if self.draining {
                 Some(Code::ServerDraining)
             } else if reached(self.limits.connections, count(&|_| true)) {
                 Some(Code::ServerFull)
-            } else if reached(
-                self.limits.connections_per_identity,
-                count(&|m| m.identity == who),
-            ) {
+            } else if identity_is_full && gives_way.is_none() {
                 Some(Code::TooManyConnections)
             } else if reached(
                 self.limits.connections_per_address,
@@ -652,6 +662,9 @@ mod model {
                 });
                 return;
             }
+            if let Some(oldest) = gives_way {
+                self.push_out(oldest);
+            }
             let client_id = ClientId::from_number(self.last_id);
             let member = Member {
                 identity: who,
@@ -667,6 +680,19 @@ mod model {
                 Some(answer) => Expected::Admitted(answer, client_id),
                 None => Expected::AdmittedAndLeft(client_id),
             });
+        }
+
+        /// Its place is another's at once, whenever it departs.
+        fn push_out(&mut self, client_id: ClientId) {
+            let reason = CloseReason::AuthenticationTimeout;
+            let mut member = self.members.remove(&client_id).unwrap();
+            member.close(reason);
+            if let Some(guard) = member.guard.take() {
+                guard.report(reason);
+                assert_eq!(self.world.reported(), [(client_id, reason)]);
+                self.commands.push(Command::Depart { client_id, reason });
+            }
+            self.gone.push(member);
         }
 
         fn authenticate(&mut self, client_id: ClientId, presence: bool) {
@@ -903,8 +929,10 @@ mod model {
                         reply.send();
                         let admitted = received.try_recv().unwrap().unwrap();
                         assert_eq!(admitted.client_id, client_id);
-                        if let Some(member) = self.members.get_mut(&client_id) {
-                            member.guard = Some(admitted.guard);
+                        match self.members.get_mut(&client_id) {
+                            Some(member) => member.guard = Some(admitted.guard),
+                            // It gave way in the same batch.
+                            None => left.push((client_id, CloseReason::ConnectionLost)),
                         }
                     }
                     Expected::AdmittedAndLeft(client_id) => {
@@ -980,6 +1008,9 @@ mod model {
             }
             assert_eq!(state.by_identity, identities);
             assert_eq!(state.by_network, networks);
+            let not_in = self.members.iter().filter(|(_, m)| m.session.is_none());
+            let not_in = not_in.map(|(client_id, m)| (m.identity.clone(), *client_id));
+            assert_eq!(state.unauthenticated, not_in.collect());
             let (mut total, mut holdings) = (0, HashMap::<_, Holding>::new());
             for member in self.members.values() {
                 for text in member.session.iter().flat_map(|session| &session.filters) {
@@ -999,7 +1030,10 @@ mod model {
                 .collect();
             assert_eq!(roster, self.roster());
             // Each holds the place of its departure, those in the queue included, and nobody else.
-            let in_queue = self.left_behind.len();
+            let left_behind = self.left_behind.iter();
+            let in_queue = left_behind
+                .filter(|(client_id, _)| self.members.contains_key(client_id))
+                .count();
             let held = self
                 .members
                 .values()
@@ -1155,8 +1189,7 @@ fn every_limit_has_its_code_and_frees_what_departs() {
     ];
     for (limits, code, (who, from)) in cases {
         let mut world = World::new(limits);
-        let first = world.admit(1, 1).unwrap();
-        let _second = world.admit(1, 1).unwrap();
+        let (first, _second) = (world.session(1), world.session(1));
         assert_eq!(world.admit(who, from).unwrap_err().code(), code);
         let client_id = first.client_id;
         drop(first);
@@ -1165,6 +1198,41 @@ fn every_limit_has_its_code_and_frees_what_departs() {
         world.apply_and_reply(vec![Command::Depart { client_id, reason }]);
         world.admit(who, from).unwrap();
     }
+}
+
+/// Whoever has a certificate and not its token does not keep the owner out.
+#[test]
+fn the_oldest_that_is_not_authenticated_gives_way_to_its_identity_s_next() {
+    let mut world = World::new(Limits {
+        connections_per_identity: 3,
+        ..NO_LIMITS
+    });
+    let _session = world.session(1);
+    let (oldest, other) = (world.admit(1, 1).unwrap(), world.admit(1, 1).unwrap());
+    let _of_another = world.admit(2, 1).unwrap();
+    let closed = |admitted: &Admitted| {
+        let mut cx = Context::from_waker(Waker::noop());
+        admitted.handle.outbox().poll_interrupt(&mut cx)
+    };
+    let _next = world.session(1);
+    let reason = CloseReason::AuthenticationTimeout;
+    assert_eq!(closed(&oldest), Poll::Ready(Interrupt::Closed(reason)));
+    assert_eq!(closed(&other), Poll::Pending);
+    // It is too late for the one that has given way.
+    let (reply, mut answer) = oneshot::channel();
+    world.apply_and_reply(vec![Command::Authenticate {
+        client_id: oldest.client_id,
+        presence: true,
+        scope: None,
+        welcome: self::answer(WELCOME),
+        reply,
+    }]);
+    assert_eq!(answer.try_recv(), Err(TryRecvError::Closed));
+    let _last = world.session(1);
+    assert_eq!(closed(&other), Poll::Ready(Interrupt::Closed(reason)));
+    // Those that are authenticated stay.
+    let code = world.admit(1, 1).unwrap_err().code();
+    assert_eq!(code, Code::TooManyConnections);
 }
 
 #[test]

@@ -158,7 +158,7 @@ impl Stderr {
     fn answers(&mut self) -> Vec<Value> {
         let mut frames: Vec<Frame> = Vec::new();
         let mut cx = Context::from_waker(Waker::noop());
-        let _: Poll<_> = self.outbox.poll_take(&mut cx, &mut frames);
+        while self.outbox.poll_take(&mut cx, &mut frames) == Poll::Ready(Ok(())) {}
         if let Some(event) = self.end.as_ref().and_then(closing_event) {
             frames.push(encode(
                 &event,

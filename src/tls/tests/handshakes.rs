@@ -110,3 +110,25 @@ fn what_is_no_tls_is_told_escaped() {
     assert_eq!(tls_refusal(&error), r"a\nb\u{202e}");
     assert_eq!(refusal_code(&error), None);
 }
+
+/// A stranger brings CAs of its own making, and whoever looks how they fit together works for it.
+#[test]
+fn a_chain_that_fits_together_in_too_many_ways_is_not_tried() {
+    let authority = authority();
+    let server = read_server(&server_of(&authority).credentials(), &[]).unwrap();
+    let client = client_of(&authority, "alice");
+    let own = fs::read_to_string(client.credentials().certificate).unwrap();
+    let bring = |namesakes: usize| {
+        let pems: String = (0..namesakes)
+            .map(|_| self::authority().certificate_pem().to_owned())
+            .collect();
+        client.with("own.crt", own.clone() + &pems);
+    };
+    bring(3);
+    assert!(handshake(&client.credentials(), &server).is_ok());
+    for namesakes in [4, 8] {
+        bring(namesakes);
+        let (reason, _) = refusal(&client, &server);
+        assert!(reason.contains("fit together in too many ways"), "{reason}");
+    }
+}

@@ -10,7 +10,10 @@ use rcgen::{
 use rustls::client::ResolvesClientCert;
 
 use super::*;
-use crate::identity::{IdentitySource, identity_of};
+use crate::{
+    identity::{IdentitySource, identity_of},
+    tls::x509::unix_time,
+};
 
 /// A CA below `authority`, and a client's certificate below that, each as `change` has it.
 struct Chain<'a> {
@@ -91,6 +94,33 @@ fn an_intermediate_that_may_not_sign_certificates_vouches_for_nobody() {
     for usages in [&[][..], &[KeyUsagePurpose::KeyCertSign]] {
         assert!(handshake(&chain_with(usages).credentials(), &server).is_ok());
     }
+}
+
+#[test]
+fn a_client_takes_no_server_of_an_intermediate_that_may_not_sign_certificates() {
+    let authority = Authority::generate_root("root", 1, Validity::days(30)).unwrap();
+    let side = client_of(&authority, "alice");
+    let anchors = trusted_cas(&side.credentials(), &mut TrackedFiles::default())
+        .unwrap()
+        .anchors;
+    let servers = ServerVerifier::new(anchors, provider()).unwrap();
+    let judge = |usages: &[KeyUsagePurpose]| {
+        let mut chain = Chain::new(&authority);
+        chain.intermediate.key_usages = usages.to_vec();
+        chain.leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        chain.leaf.subject_alt_names.push(dns("localhost"));
+        let chain = chain_of(&chain.client());
+        let (own, others) = chain.split_first().unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let now = unix_time(SystemTime::now());
+        servers
+            .verify_server_cert(own, others, &name, &[], now)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(judge(&[KeyUsagePurpose::KeyCertSign]), Ok(()));
+    let told = judge(&[KeyUsagePurpose::CrlSign]).unwrap_err();
+    assert!(told.contains("CA that may not sign certificates"), "{told}");
 }
 
 fn below_example_org() -> NameConstraints {
