@@ -1,10 +1,11 @@
-//! Mutual TLS: configurations out of files, and the verifying of client certificates.
+//! Mutual TLS: configurations from files, and the verification of client certificates.
 //!
-//! Owns which certificates are trusted, until when, and why one is not. Knows nothing of clients
-//! that are here, nor of what they say.
+//! Owns which certificates are trusted, until when, and why one is not. Knows nothing of connected
+//! clients or of the protocol.
 //!
-//! Each file of certificates is read once: what is checked is what is used.
+//! Each file is read once, so that what was checked is what is used.
 
+mod anchors;
 mod client;
 #[cfg(feature = "broker")]
 mod client_use;
@@ -21,7 +22,6 @@ mod revocation;
 mod roots;
 #[cfg(feature = "broker")]
 mod server;
-mod trust;
 #[cfg(feature = "broker")]
 mod verify;
 pub(crate) mod x509;

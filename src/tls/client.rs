@@ -1,4 +1,4 @@
-//! A client's side of TLS: its own certificate, and the brokers that it trusts.
+//! The client's side of TLS: its own certificate, and which servers it trusts.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
@@ -14,15 +14,15 @@ use rustls::{
 };
 
 use super::{
+    anchors::{Anchor, CurrentAnchors},
     credentials::{Clock, Credentials, TlsVersion, provider},
     error::{Problem, TlsError},
-    roots::Authorities,
-    trust::{Anchor, Trust},
+    roots::TrustedCas,
     x509::issuer_that_may_not_sign,
 };
 use crate::files::TrackedFiles;
 
-/// The client's side.
+/// The TLS configuration of a client.
 ///
 /// # Errors
 ///
@@ -30,15 +30,12 @@ use crate::files::TrackedFiles;
 pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError> {
     let provider = provider();
     let mut sources = TrackedFiles::default();
-    let authorities = Authorities::read(&credentials.ca, &mut sources)?;
-    if !authorities
-        .anchors
-        .iter()
-        .any(|(_, end)| *end > SystemTime::now())
-    {
+    let cas = TrustedCas::read(&credentials.ca, &mut sources)?;
+    let now = SystemTime::now();
+    if !cas.anchors.iter().any(|(_, end)| *end > now) {
         return Err(TlsError::new(&credentials.ca, Problem::Expired));
     }
-    let servers = TrustInServers::new(authorities.anchors, Arc::clone(&provider))
+    let servers = ServerVerifier::new(cas.anchors, Arc::clone(&provider))
         .map_err(|error| TlsError::unusable(&credentials.ca, error))?;
     let (chain, key) = credentials.chain_and_key(&provider, &mut sources)?;
     let mut config = ClientConfig::builder_with_details(provider, Arc::new(Clock))
@@ -52,7 +49,7 @@ pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError
     Ok(config)
 }
 
-/// A CA that the server brought, counted from 1 for the server's own certificate.
+/// A CA in the chain that the server sent, counted from 1 for the server's own certificate.
 #[derive(thiserror::Error)]
 #[error(
     "certificate {0} of the server's chain is of a CA that may not sign certificates (its key usage has no keyCertSign)"
@@ -60,29 +57,29 @@ pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError
 struct IssuerMayNotSign(usize);
 
 impl fmt::Debug for IssuerMayNotSign {
-    /// In words: of an error that is not its own, rustls prints this.
+    /// The same text: rustls prints errors of other types with `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// A client's trust in the authorities of servers.
+/// Verifies servers, by the CAs that are valid.
 #[derive(Debug)]
-pub(super) struct TrustInServers(Trust<WebPkiServerVerifier>);
+pub(super) struct ServerVerifier(CurrentAnchors<WebPkiServerVerifier>);
 
-impl TrustInServers {
+impl ServerVerifier {
     pub(super) fn new(
-        authorities: Vec<Anchor>,
+        anchors: Vec<Anchor>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        Trust::new(authorities, move |roots| {
+        CurrentAnchors::new(anchors, move |roots| {
             WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()
         })
         .map(Self)
     }
 }
 
-impl ServerCertVerifier for TrustInServers {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -109,7 +106,9 @@ impl ServerCertVerifier for TrustInServers {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.of_all().verify_tls12_signature(message, cert, dss)
+        self.0
+            .unfiltered()
+            .verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -118,10 +117,12 @@ impl ServerCertVerifier for TrustInServers {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.of_all().verify_tls13_signature(message, cert, dss)
+        self.0
+            .unfiltered()
+            .verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.of_all().supported_verify_schemes()
+        self.0.unfiltered().supported_verify_schemes()
     }
 }

@@ -1,3 +1,8 @@
+//! What a client's certificate must state, beyond what WebPKI verifies.
+//!
+//! Owns that it is for client use, that the CAs above it may sign certificates, and how long its chain
+//! may be.
+
 use std::{fmt, iter, sync::Arc};
 
 use rustls::{
@@ -9,26 +14,26 @@ use rustls::{
 use webpki::EndEntityCert;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{handshake_text::KEY_KINDS, trust::Trust, x509::issuer_that_may_not_sign};
+use super::{anchors::CurrentAnchors, handshake_text::KEY_KINDS, x509::issuer_that_may_not_sign};
 
-/// Certificates beside the client's own that are looked at: longer chains nobody has, and trying
-/// how they fit together is work.
+/// Most certificates beside the client's own. No chain in use is longer, and the work of finding a
+/// path through more of them grows quickly.
 const CHAIN_MAX: usize = 8;
 
-/// Pairs of them in which the one can have issued the other, by its name: as many as a long chain
-/// has, and some more for CAs that come by two certificates. WebPKI tries every order that names
-/// allow: eight CAs of one name have tens of thousands, each for a stranger to ask for.
+/// Most pairs of them in which one can have issued the other, by its name: as many as a long chain
+/// has, and some more for CAs with two certificates. WebPKI tries every order that the names allow.
+/// Eight CAs of one name have tens of thousands, and any client could ask for that work.
 const LINKS_MAX: usize = CHAIN_MAX + 4;
 
-/// Demands of a client's certificate, beside all that the verifier inside demands, that it says it
-/// is for client use, and that its chain is no longer than any is and fits together in few ways.
+/// Requires a client's certificate to state client use, and bounds its chain. The verifier inside does
+/// everything else.
 ///
-/// WebPKI takes a certificate that states no use at all for any use. A CA that also makes
-/// certificates for other ends would thereby let their holders in.
+/// WebPKI accepts a certificate without any extended key usage for every use. A CA that also issues
+/// certificates for other purposes would let their holders in.
 #[derive(Debug)]
-pub(super) struct RequireClientAuth(pub(super) Trust<dyn ClientCertVerifier>);
+pub(super) struct RequireClientAuth(pub(super) CurrentAnchors<dyn ClientCertVerifier>);
 
-/// What is demanded here and nowhere else.
+/// Why a certificate is refused here.
 #[derive(thiserror::Error)]
 pub(super) enum UnsuitableCertificate {
     /// The certificate has no extended key usage at all.
@@ -37,32 +42,32 @@ pub(super) enum UnsuitableCertificate {
     )]
     NoStatedUse,
     #[error(
-        "the client sent a chain of {0} certificates: beside its own at most {CHAIN_MAX} are looked at"
+        "the client sent a chain of {0} certificates: at most {CHAIN_MAX} are accepted beside its own"
     )]
     ChainTooLong(usize),
     #[error(
-        "the certificates that the client sent fit together in more ways than are tried: it must send its own chain alone"
+        "the certificates that the client sent fit together in too many ways: it must send only its own chain"
     )]
     TooManyLinks,
-    /// A CA that the client brought, counted from 1 for the client's own certificate.
+    /// A CA in the chain that the client sent, counted from 1 for the client's own certificate.
     #[error(
         "certificate {0} of the client's chain is of a CA for other uses (its extended key usage has no clientAuth): have that CA's certificate issued anew, with clientAuth or without any extended key usage"
     )]
     IssuerForOtherUses(usize),
-    /// A CA that the client brought, counted likewise.
+    /// The same for a CA that may not sign certificates.
     #[error(
         "certificate {0} of the client's chain is of a CA that may not sign certificates (its key usage has no keyCertSign): have that CA's certificate issued anew, with keyCertSign or without any key usage"
     )]
     IssuerMayNotSign(usize),
-    /// The certificate is good, and the signature with which the client is to show that it is its.
+    /// The certificate is valid, but the client's signature does not prove that it holds the key.
     #[error(
-        "the client did not prove that it holds the key of its certificate: it signs with another, or the key is of a kind that is not taken here ({KEY_KINDS})"
+        "the client did not prove that it holds the key of its certificate: it signs with another, or the key is of a kind that is not accepted here ({KEY_KINDS})"
     )]
     Unproven,
 }
 
 impl fmt::Debug for UnsuitableCertificate {
-    /// In words: of an error that is not its own, rustls prints this into the log.
+    /// The same text: rustls logs errors of other types with `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -102,15 +107,15 @@ impl ClientCertVerifier for RequireClientAuth {
     }
 
     fn offer_client_auth(&self) -> bool {
-        self.0.of_all().offer_client_auth()
+        self.0.unfiltered().offer_client_auth()
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.0.of_all().client_auth_mandatory()
+        self.0.unfiltered().client_auth_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.of_all().root_hint_subjects()
+        self.0.unfiltered().root_hint_subjects()
     }
 
     fn verify_tls12_signature(
@@ -119,7 +124,7 @@ impl ClientCertVerifier for RequireClientAuth {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verifier = self.0.of_all();
+        let verifier = self.0.unfiltered();
         let verified = verifier.verify_tls12_signature(message, cert, dss);
         verified.map_err(unproven)
     }
@@ -130,13 +135,13 @@ impl ClientCertVerifier for RequireClientAuth {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verifier = self.0.of_all();
+        let verifier = self.0.unfiltered();
         let verified = verifier.verify_tls13_signature(message, cert, dss);
         verified.map_err(unproven)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.of_all().supported_verify_schemes()
+        self.0.unfiltered().supported_verify_schemes()
     }
 }
 
@@ -144,7 +149,7 @@ fn refused(reason: UnsuitableCertificate) -> Error {
     CertificateError::Other(OtherError(Arc::new(reason))).into()
 }
 
-/// Of a certificate that could not be verified, what rustls says sounds as if it were about itself.
+/// rustls reports a bad signature in the handshake as if it were one on the certificate.
 fn unproven(error: Error) -> Error {
     match error {
         Error::InvalidCertificate(_) => refused(UnsuitableCertificate::Unproven),
@@ -152,16 +157,17 @@ fn unproven(error: Error) -> Error {
     }
 }
 
-/// WebPKI refuses the whole chain for one in it, and does not say which.
+/// Finds the CA that is for other uses: WebPKI refuses the whole chain, and does not say which
+/// certificate is at fault.
 fn issuer_for_other_uses(intermediates: &[CertificateDer<'_>], error: Error) -> Error {
-    let of_other_uses = |issuer: &CertificateDer<'_>| client_use(issuer) == Some(false);
-    match intermediates.iter().position(of_other_uses) {
+    let is_for_other_uses = |issuer: &CertificateDer<'_>| client_use(issuer) == Some(false);
+    match intermediates.iter().position(is_for_other_uses) {
         Some(index) => refused(UnsuitableCertificate::IssuerForOtherUses(index + 2)),
         None => error,
     }
 }
 
-/// In how many pairs of these one can, by its name, have issued the other.
+/// In how many pairs of these certificates one can, by its name, have issued the other.
 fn links(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> usize {
     let chain: Vec<_> = iter::once(end_entity)
         .chain(intermediates)

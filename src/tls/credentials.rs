@@ -1,6 +1,6 @@
-//! The certificate and key of one side, and what both sides' configurations are made with.
+//! The certificate and key of one side, and what the configurations of both sides share.
 //!
-//! Every file is read once: what is checked is what is used.
+//! Owns when they can be used: in date, of a supported kind, and belonging together.
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -21,27 +21,27 @@ use super::{
 };
 use crate::files::TrackedFiles;
 
-/// Bytes of one's own certificates that peers are expected to take: more is most often a file of
-/// authorities by mistake, and rustls reads no larger message.
+/// Most bytes of the own certificates. rustls reads no larger message, and a larger file is usually
+/// one of CAs, given by mistake.
 const CHAIN_BYTES_MAX: usize = 0xffff;
 
-/// The files that one side of a connection proves itself and the other side with.
+/// The files by which one side of a connection authenticates itself and verifies the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// PEM: the authorities whose certificates are taken.
+    /// PEM: the CAs that are trusted.
     pub ca: PathBuf,
-    /// PEM: the own certificate, followed by what links it to an authority.
+    /// PEM: the own certificate, followed by the intermediate CAs, if any.
     pub certificate: PathBuf,
     /// PEM: the own private key, as PKCS#8, SEC1 or PKCS#1.
     pub key: PathBuf,
-    /// Whether a key file that every user of the machine can read is taken all the same.
+    /// Whether to accept a key file that every user of the machine can read.
     pub allow_loose_key_permissions: bool,
 }
 
-/// The oldest TLS version that is spoken.
+/// The oldest TLS version that is accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsVersion {
-    /// TLS 1.2, for clients that know no better.
+    /// TLS 1.2, for clients that do not support 1.3.
     V1_2,
     /// TLS 1.3.
     #[default]
@@ -59,12 +59,12 @@ impl TlsVersion {
     }
 }
 
-/// aws-lc-rs with X25519MLKEM768 first among the key exchanges.
+/// aws-lc-rs, which prefers X25519MLKEM768 for the key exchange.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// The machine's clock. That of rustls panics when it stands before 1970.
+/// The machine's clock. That of rustls panics before 1970.
 #[derive(Debug)]
 pub(super) struct Clock;
 
@@ -75,7 +75,7 @@ impl TimeProvider for Clock {
 }
 
 impl Credentials {
-    /// What this side proves itself with, checked.
+    /// Reads and checks the certificate chain and the key of this side.
     pub(super) fn chain_and_key(
         &self,
         provider: &CryptoProvider,
@@ -105,12 +105,12 @@ impl Credentials {
                 TlsError::new(&self.key, Problem::Mismatch(self.certificate.clone())),
             ),
             Err(error @ rustls::Error::InvalidCertificate(_)) => Err(self.unusable(&error)),
-            // What else can go wrong with the pair is told when the configuration is built.
+            // Other problems with the pair are reported when the configuration is built.
             _ => Ok((chain, key)),
         }
     }
 
-    /// Of the certificate, what rustls has against it.
+    /// The error for a certificate that rustls rejects.
     pub(super) fn unusable(&self, error: &rustls::Error) -> TlsError {
         let fault = match error {
             rustls::Error::InvalidCertificate(fault) => certificate_fault(fault),

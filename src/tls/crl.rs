@@ -1,11 +1,10 @@
-//! Certificate revocation lists (CRLs) out of files, and what they say of a chain.
+//! Certificate revocation lists (CRLs): read from files, and looked up for a chain.
 //!
-//! Owns what a file must be to count as lists: whole, current, signed by a CA that is known, and
-//! one for each issuer. An issuer is a name and a key: a CA that gets a new key has lists of its own
-//! from then on.
+//! Owns which lists are accepted: complete and current ones that a known CA signed, one for each
+//! issuer and scope. An issuer is a name and a key: a CA that gets a new key has new lists too.
 
 mod issuers;
-mod list;
+mod verified;
 
 use std::{
     collections::HashSet,
@@ -21,13 +20,13 @@ use webpki::{EndEntityCert, OwnedCertRevocationList, VerifiedPath, spki_for_anch
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use issuers::{Issuers, NotSigned};
-use list::{List, Role, Scope};
+use verified::{Role, Scope, VerifiedCrl};
 
 use super::{
     error::{Problem, TlsError},
     expiry::Expiry,
     pem, reading,
-    roots::Authorities,
+    roots::TrustedCas,
     x509::{parse_crl, unix_time, utc},
 };
 use crate::{
@@ -35,30 +34,30 @@ use crate::{
     text::escaped,
 };
 
-/// The lists of some files, each fit for judging by.
+/// The accepted lists of all files.
 #[derive(Debug, Default)]
 pub(super) struct RevocationLists {
     issuers: Issuers,
-    /// Of their bytes.
+    /// Of the bytes of each list.
     digests: HashSet<[u8; 32]>,
     /// How many certificates are on them.
     pub(super) revoked: usize,
-    /// When each of them ends.
+    /// When each of them expires.
     pub(super) expiries: Vec<Expiry>,
 }
 
 impl RevocationLists {
-    /// Reads all of them.
+    /// Reads the lists of all files.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read, holds anything but usable lists and certificates of their
-    /// issuers, or a list that has ended by `now` and is not one of those in force; when a list is not signed by an authority or by
-    /// a CA of these files that an authority vouches for; when two lists are for the same
+    /// When a file cannot be read, or holds anything but usable lists and certificates of their
+    /// issuers; when a list has expired and is not among those in force; when it was not signed by
+    /// one of `cas`, or by a CA of these files that leads to one; or when two lists are for the same
     /// certificates.
     pub(super) fn read(
         paths: &[PathBuf],
-        authorities: &Authorities,
+        cas: &TrustedCas,
         provider: &CryptoProvider,
         sources: &mut TrackedFiles,
         now: SystemTime,
@@ -72,18 +71,18 @@ impl RevocationLists {
             files.push((path, file));
         }
         let mut all = Self::default();
-        for (certificate, is_in_use) in &authorities.certificates {
+        for (certificate, is_in_use) in &cas.certificates {
             all.issuers.add(certificate, *is_in_use);
         }
         let others = files
             .iter()
             .flat_map(|(_, file)| file.certificates.clone())
             .collect();
-        let strangers = all.issuers.add_vouched_for(others, now, provider);
+        let strangers = all.issuers.add_signed(others, now, provider);
         for (path, file) in files {
             let stranger = file.certificates.iter().find(|of| strangers.contains(of));
             if let Some(stranger) = stranger {
-                return Err(authorities.foreign_issuer(path, stranger));
+                return Err(foreign_issuer(path, stranger, cas));
             }
             for (index, der) in file.crls.into_iter().enumerate() {
                 let digest = sha256(&der);
@@ -92,10 +91,10 @@ impl RevocationLists {
                     let place = Place {
                         path,
                         number: index + 1,
-                        ca: &authorities.file,
+                        ca: &cas.file,
                     };
-                    // One that has ended since it came into force must not keep out what is newer
-                    // beside it: to handshakes it says as little as before.
+                    // A list that has expired while in force must not keep out newer lists beside it.
+                    // It is kept, and lets nobody in.
                     let is_kept = in_force.is_some_and(|lists| lists.digests.contains(&digest));
                     all.add(&der, place, provider, now, is_kept)?;
                 }
@@ -113,52 +112,53 @@ impl RevocationLists {
         is_kept: bool,
     ) -> Result<(), TlsError> {
         let bad = |reason| place.fault(Problem::UnusableCrl(reason));
-        let list = parse_crl(der).map_err(bad)?;
-        let next_update = list
+        let crl = parse_crl(der).map_err(bad)?;
+        let next_update = crl
             .next_update()
             .ok_or_else(|| place.fault(Problem::CrlWithoutNextUpdate))?;
         let next_update = SystemTime::from(utc(next_update));
         let entries =
             OwnedCertRevocationList::from_der(der).map_err(|error| bad(error.to_string()))?;
-        let scope = Scope::of(&list)
+        let scope = Scope::of(&crl)
             .ok_or_else(|| bad("its issuing distribution point is garbled".to_owned()))?;
-        let issuer = escaped(&list.issuer().to_string());
+        let issuer = escaped(&crl.issuer().to_string());
         let entries = webpki::CertRevocationList::from(entries);
         let signer = self
             .issuers
-            .signer(entries.issuer(), &list, provider)
+            .signer(entries.issuer(), &crl, provider)
             .map_err(|fault| place.unsigned(&fault, &issuer))?;
-        let has_ended = next_update <= now;
-        if has_ended && !signer.is_in_use {
-            // Nobody renews the list of a CA that has ended.
+        let has_expired = next_update <= now;
+        if has_expired && !signer.is_in_use {
+            // A CA that has expired no longer renews its list.
             return Ok(());
         }
-        if has_ended && !is_kept {
+        if has_expired && !is_kept {
             return Err(place.fault(Problem::CrlExpired(next_update)));
         }
-        // Which of two is the newer one is not for the broker to find out.
-        let is_second =
-            |other: &List| scope == Scope::All || other.scope == Scope::All || other.scope == scope;
-        if signer.lists.iter().any(is_second) {
+        // The broker does not decide which of two lists is the newer one.
+        let is_second = |other: &VerifiedCrl| {
+            scope == Scope::All || other.scope == Scope::All || other.scope == scope
+        };
+        if signer.crls.iter().any(is_second) {
             return Err(place.fault(Problem::DuplicateCrl(issuer)));
         }
-        signer.lists.push(List {
+        signer.crls.push(VerifiedCrl {
             entries,
             scope,
             next_update,
         });
-        self.revoked += list.iter_revoked_certificates().count();
-        self.expiries.push(Expiry::of_list(
+        self.revoked += crl.iter_revoked_certificates().count();
+        self.expiries.push(Expiry::of_crl(
             format!("the revocation list of \"{issuer}\""),
             place.path,
-            utc(list.last_update()).into(),
+            utc(crl.last_update()).into(),
             next_update,
         ));
         Ok(())
     }
 
-    /// Whether a chain that leads to an authority has nothing on these lists, and all lists that it
-    /// needs: each of its certificates is judged by those that its issuer's own key has signed.
+    /// Checks a verified path: none of its certificates may be revoked, and each needs a current list
+    /// that its issuer's own key has signed.
     pub(super) fn check(
         &self,
         path: &VerifiedPath<'_>,
@@ -171,7 +171,7 @@ impl RevocationLists {
             let key = issuer.subject_public_key_info();
             let verdict = self.check_one(certificate, role, &key, now);
             fault = worst(fault, verdict.err());
-            (certificate, role) = (issuer, Role::Authority);
+            (certificate, role) = (issuer, Role::Ca);
         }
         let key = spki_for_anchor(path.anchor());
         let verdict = self.check_one(certificate, role, &key, now);
@@ -185,18 +185,18 @@ impl RevocationLists {
         issuer_key: &SubjectPublicKeyInfoDer<'_>,
         now: UnixTime,
     ) -> Result<(), webpki::Error> {
-        let lists = self.issuers.lists_of(certificate.issuer(), issuer_key);
-        // A CA gives no serial number twice, so whichever of its lists names one means this one.
-        if lists.iter().any(|list| list.names(certificate.serial())) {
+        let crls = self.issuers.crls_of(certificate.issuer(), issuer_key);
+        // A CA uses a serial number only once, so an entry on any of its lists counts.
+        if crls.iter().any(|crl| crl.contains(certificate.serial())) {
             return Err(webpki::Error::CertRevoked);
         }
         let der = certificate.der();
-        let list = lists
+        let crl = crls
             .iter()
-            .filter(|list| list.scope.covers(&der, role))
-            .min_by_key(|list| list.next_update)
+            .filter(|crl| crl.scope.covers(&der, role))
+            .min_by_key(|crl| crl.next_update)
             .ok_or(webpki::Error::UnknownRevocationStatus)?;
-        let next_update = unix_time(list.next_update);
+        let next_update = unix_time(crl.next_update);
         if next_update <= now {
             return Err(webpki::Error::CrlExpired {
                 time: now,
@@ -206,29 +206,30 @@ impl RevocationLists {
         Ok(())
     }
 
-    /// Whether these lists, current or not, have nothing to say against a chain that was good
-    /// before; found out by looking alone, and with doubt it is no. Each certificate must have one
-    /// CA only that can be its issuer, with a list for all of its certificates.
-    pub(super) fn clear(&self, chain: &[CertificateDer<'_>]) -> bool {
+    /// Whether a lookup alone, without checking signatures, shows that nothing is revoked in a chain
+    /// that was verified before. Expired lists count as well. In doubt the answer is `false`: a
+    /// certificate is clear only if one CA alone can be its issuer, and that CA has one list, for all
+    /// of its certificates.
+    pub(super) fn rule_out_revocation(&self, chain: &[CertificateDer<'_>]) -> bool {
         let parsed: Result<Vec<_>, _> = chain.iter().map(EndEntityCert::try_from).collect();
         let Ok(chain) = parsed else {
             return false;
         };
         chain.iter().all(|certificate| {
-            let Some((key, [list])) = self.issuers.only_one_called(certificate.issuer()) else {
+            let Some((key, [crl])) = self.issuers.only_one_named(certificate.issuer()) else {
                 return false;
             };
             let is_namesake = |other: &EndEntityCert<'_>| {
                 other.subject() == certificate.issuer() && other.subject_public_key_info() != *key
             };
-            list.scope == Scope::All
-                && !list.names(certificate.serial())
+            crl.scope == Scope::All
+                && !crl.contains(certificate.serial())
                 && !chain.iter().any(is_namesake)
         })
     }
 }
 
-/// Of two faults the one that says most: what is revoked stays so whatever else is missing.
+/// The more important of two errors: a revoked certificate matters whatever else is missing.
 fn worst(one: Option<webpki::Error>, other: Option<webpki::Error>) -> Option<webpki::Error> {
     let weight = |fault: &webpki::Error| match fault {
         webpki::Error::CertRevoked => 2,
@@ -238,11 +239,11 @@ fn worst(one: Option<webpki::Error>, other: Option<webpki::Error>) -> Option<web
     one.into_iter().chain(other).max_by_key(weight)
 }
 
-/// Where a list stands.
+/// The position of a list in the files.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     path: &'a Path,
-    /// Among those of the file, counted from 1.
+    /// The number of the list in its file, counted from 1.
     number: usize,
     ca: &'a Path,
 }
@@ -262,12 +263,10 @@ impl Place<'_> {
     }
 }
 
-impl Authorities {
-    fn foreign_issuer(&self, path: &Path, certificate: &CertificateDer<'_>) -> TlsError {
-        let subject = X509Certificate::from_der(certificate)
-            .map(|(_, certificate)| escaped(&certificate.subject().to_string()))
-            .unwrap_or_default();
-        let ca = self.file.clone();
-        TlsError::new(path, Problem::ForeignIssuer { subject, ca })
-    }
+fn foreign_issuer(path: &Path, certificate: &CertificateDer<'_>, cas: &TrustedCas) -> TlsError {
+    let subject = X509Certificate::from_der(certificate)
+        .map(|(_, certificate)| escaped(&certificate.subject().to_string()))
+        .unwrap_or_default();
+    let ca = cas.file.clone();
+    TlsError::new(path, Problem::ForeignIssuer { subject, ca })
 }

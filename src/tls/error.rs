@@ -1,3 +1,5 @@
+//! Why the files of TLS cannot be used: the file, the problem and the remedy, in one line.
+
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -10,7 +12,7 @@ use crate::{
     text::day_and_time,
 };
 
-/// A file that TLS needs cannot be used. One line: the file, the fault, the remedy.
+/// A file that TLS needs cannot be used. In one line: the file, the problem, the remedy.
 #[derive(Debug)]
 pub struct TlsError {
     path: PathBuf,
@@ -32,27 +34,27 @@ pub(super) enum Problem {
     UnusableCrl(String),
     CrlWithoutNextUpdate,
     CrlExpired(SystemTime),
-    /// Another file, or this one, has a list of the same issuer, which is named here, escaped.
+    /// A second list of the same issuer, whose name this is, escaped.
     DuplicateCrl(String),
-    /// A list, by its number in the file, counted from 1, whose issuer nobody knows. Here and below,
-    /// names are escaped.
+    /// A list of an unknown issuer, by its number in the file, counted from 1. Here and below, names
+    /// are escaped.
     ForeignCrl {
         number: usize,
         issuer: String,
         ca: PathBuf,
     },
-    /// The same with a known issuer, that has not signed it.
+    /// A list that the CA of its issuer's name did not sign.
     ForgedCrl {
         number: usize,
         issuer: String,
         ca: PathBuf,
     },
-    /// The same with one that may not sign it.
+    /// A list of a CA that may not sign lists.
     NotCrlSigner {
         number: usize,
         issuer: String,
     },
-    /// A certificate among the lists that no authority vouches for.
+    /// A certificate beside the lists that does not lead to a trusted CA.
     ForeignIssuer {
         subject: String,
         ca: PathBuf,
@@ -89,23 +91,23 @@ impl fmt::Display for TlsError {
             Problem::Read(error) => Unreadable(&self.path, error).fmt(f),
             Problem::KeyKind => write!(
                 f,
-                "cannot use the private key in {path}: it is garbled, or of a kind that is not taken ({KEY_KINDS}); make another, and have a certificate issued for it"
+                "cannot use the private key in {path}: it is garbled, or of a kind that is not accepted ({KEY_KINDS}); create another, and have a certificate issued for it"
             ),
             Problem::Expired => write!(
                 f,
-                "the certificate in {path} has expired: put a renewed one in its place (`tidings certs show {path}` tells its dates)"
+                "the certificate in {path} has expired: put a renewed one in its place (`tidings certs show {path}` prints its dates)"
             ),
             Problem::NotYetValid => write!(
                 f,
-                "the certificate in {path} is not valid yet: check this machine's clock (`tidings certs show {path}` tells its dates)"
+                "the certificate in {path} is not valid yet: check this machine's clock (`tidings certs show {path}` prints its dates)"
             ),
             Problem::NotForServers => write!(
                 f,
-                "the certificate in {path} is not for servers (extended key usage serverAuth is missing): no client would take it; `tidings certs issue NAME --server` makes one that is"
+                "the certificate in {path} is not for servers (extended key usage serverAuth is missing): no client would accept it; `tidings certs issue NAME --server` makes one that is"
             ),
             Problem::LargeChain => write!(
                 f,
-                "the certificates in {path} are together larger than 64 KiB, which no peer takes: give the own certificate first, then only those that link it to its CA"
+                "the certificates in {path} are together larger than 64 KiB, which no peer accepts: give the own certificate first, then only those that link it to its CA"
             ),
             Problem::Mismatch(certificate) => write!(
                 f,
@@ -124,7 +126,7 @@ impl fmt::Display for TlsError {
             ),
             Problem::CrlWithoutNextUpdate => write!(
                 f,
-                "the revocation list in {path} does not say when the next one is due (nextUpdate), so nobody can tell whether it is stale: get one that does from its CA"
+                "the revocation list in {path} does not say when the next one is due (nextUpdate), so the broker cannot tell when it expires: get one that does from its CA"
             ),
             Problem::CrlExpired(next_update) => write!(
                 f,
@@ -133,16 +135,16 @@ impl fmt::Display for TlsError {
             ),
             Problem::DuplicateCrl(issuer) => write!(
                 f,
-                "{path} holds another revocation list of the CA {issuer}, and only one of them would be looked at: give the newest alone"
+                "{path} holds another revocation list of the CA {issuer}, and only one of them can count: give the newest alone"
             ),
             Problem::ForeignCrl { number, issuer, ca } => write!(
                 f,
-                "revocation list {number} in {path} is of \"{issuer}\", and no CA of that name is in {}, so its signature cannot be checked: take it out, or, where a CA that is there vouches for that one, put its certificate into the file beside the list",
+                "revocation list {number} in {path} is of \"{issuer}\", and no CA of that name is in {}, so its signature cannot be checked: remove it, or, if one of those CAs signed the certificate of this one, add that certificate to the file",
                 ca.display()
             ),
             Problem::ForgedCrl { number, issuer, ca } => write!(
                 f,
-                "revocation list {number} in {path} is in the name of \"{issuer}\", but was altered, or signed by another key than that of this CA in {}: get it anew from the CA; if the CA has a new key, give its new certificate too",
+                "revocation list {number} in {path} is in the name of \"{issuer}\", but was altered, or signed by another key than that of this CA in {}: get it again from the CA; if the CA has a new key, give its new certificate too",
                 ca.display()
             ),
             Problem::NotCrlSigner { number, issuer } => write!(
@@ -151,12 +153,12 @@ impl fmt::Display for TlsError {
             ),
             Problem::ForeignIssuer { subject, ca } => write!(
                 f,
-                "the certificate of \"{subject}\" in {path} is of no CA that one in {} vouches for, so that no revocation list of it counts: take it out, or put the certificates in between beside it",
+                "the certificate of \"{subject}\" in {path} is of no CA that one in {} vouches for, so no revocation list of it counts: remove it, or add the certificates in between to the file",
                 ca.display()
             ),
             Problem::NotAuthority(number, subject) => write!(
                 f,
-                "certificate {number} in {path}, \"{subject}\", is not a CA (no basic constraint CA:TRUE), and has no place among the authorities: take it out, and give the certificate of the CA that signed it"
+                "certificate {number} in {path}, \"{subject}\", is not a CA (no basic constraint CA:TRUE), and cannot be trusted as one: remove it, and give the certificate of the CA that signed it"
             ),
         }
     }

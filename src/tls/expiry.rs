@@ -1,6 +1,6 @@
-//! What of the policy ends by the passing of time alone.
+//! What expires: certificates, CAs and revocation lists.
 //!
-//! Owns when it is time to renew something. Tells nobody: that is for the server.
+//! Owns from when something should be renewed. The server logs it.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,21 +9,21 @@ use std::{
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The end of something that a server proves itself with or judges by.
+/// When something that a server presents, or verifies clients by, expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expiry {
-    /// What ends, as part of a sentence, escaped: `the server's certificate`.
+    /// What expires, as part of a sentence, escaped: `the server's certificate`.
     pub what: String,
-    /// The file that it stands in.
+    /// The file that holds it.
     pub file: PathBuf,
-    /// From when on it should be renewed.
+    /// When it should be renewed.
     pub renew_from: SystemTime,
-    /// From when on it is good no more.
+    /// From when it is no longer valid.
     pub end: SystemTime,
 }
 
 impl Expiry {
-    /// Of a certificate: it should be renewed when a quarter of its time is left, or 30 days where
+    /// For a certificate, which should be renewed when a quarter of its time is left, or 30 days if
     /// that is less.
     pub(super) fn of_certificate(
         what: String,
@@ -34,8 +34,8 @@ impl Expiry {
         Self::new(what, file, begin, end, 30 * DAY)
     }
 
-    /// Of a revocation list: when a quarter of its time is left, or a day where that is less.
-    pub(super) fn of_list(what: String, file: &Path, begin: SystemTime, end: SystemTime) -> Self {
+    /// For a revocation list: when a quarter of its time is left, or a day if that is less.
+    pub(super) fn of_crl(what: String, file: &Path, begin: SystemTime, end: SystemTime) -> Self {
         Self::new(what, file, begin, end, DAY)
     }
 
@@ -69,13 +69,12 @@ mod tests {
             let expiry = make(String::new(), Path::new("f"), UNIX_EPOCH, end);
             expiry.end.duration_since(expiry.renew_from).unwrap()
         };
-        assert_eq!(notice(Expiry::of_list, 2), DAY / 2);
-        assert_eq!(notice(Expiry::of_list, 30), DAY);
+        assert_eq!(notice(Expiry::of_crl, 2), DAY / 2);
+        assert_eq!(notice(Expiry::of_crl, 30), DAY);
         assert_eq!(notice(Expiry::of_certificate, 8), 2 * DAY);
         assert_eq!(notice(Expiry::of_certificate, 397), 30 * DAY);
-        // What ends before it begins has no time at all.
-        let backwards =
-            Expiry::of_list(String::new(), Path::new("f"), UNIX_EPOCH + DAY, UNIX_EPOCH);
+        // An end before the beginning leaves no time.
+        let backwards = Expiry::of_crl(String::new(), Path::new("f"), UNIX_EPOCH + DAY, UNIX_EPOCH);
         assert_eq!(backwards.renew_from, UNIX_EPOCH);
     }
 }

@@ -1,7 +1,6 @@
-//! Words for why two peers did not come together, where rustls has but a name for it: what is
-//! wrong, and what to do.
+//! Messages for failed handshakes: what is wrong and how to fix it, where rustls has only a name.
 //!
-//! Owns no verdict. Of what a peer sent, none of it is quoted.
+//! Decides nothing. No message quotes what a peer sent.
 
 use std::io;
 
@@ -12,17 +11,17 @@ use rustls::{
 
 /// The keys that certificates and handshakes can be verified with.
 pub(super) const KEY_KINDS: &str =
-    "ECDSA on P-256, P-384 or P-521, Ed25519, and RSA of 2048 to 8192 bits are taken";
+    "ECDSA on P-256, P-384 or P-521, Ed25519, and RSA of 2048 to 8192 bits are accepted";
 
-/// What is wrong with a certificate, to be put behind its name. `None` where the verifier has
-/// better words, or none are known.
+/// What is wrong with a certificate, as the end of a sentence about it. `None` if the caller has a
+/// better message, or none is known.
 pub(crate) fn certificate_fault(fault: &CertificateError) -> Option<&'static str> {
     use webpki::Error as Fault;
     let fault = match fault {
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             return Some(
-                "is signed in a way that is not taken, as with SHA-1 or with a key of a rare kind: have it issued anew",
+                "has a signature of a kind that is not accepted, such as one with SHA-1 or by a rare kind of key: have it issued anew",
             );
         }
         CertificateError::Other(other) => other.0.downcast_ref()?,
@@ -33,25 +32,25 @@ pub(crate) fn certificate_fault(fault: &CertificateError) -> Option<&'static str
             "is of X.509 version 1, which cannot state any use: have it issued anew as version 3, with extensions (openssl x509 -req: give -extfile)"
         }
         Fault::UnsupportedCriticalExtension => {
-            "has a critical extension that is not known here: have it issued anew without that, or not critical"
+            "has a critical extension that is not known here: have it issued anew without it, or with it as not critical"
         }
         Fault::CaUsedAsEndEntity => {
-            "is a CA's own (basic constraint CA:TRUE): have one issued that is none"
+            "is a CA's own (basic constraint CA:TRUE): have one issued that is not a CA"
         }
         Fault::EndEntityUsedAsCa => {
-            "was signed with a certificate that is no CA's (no basic constraint CA:TRUE): have it issued by a CA"
+            "was signed with a certificate that is not a CA's (no basic constraint CA:TRUE): have it issued by a CA"
         }
         Fault::PathLenConstraintViolated => {
-            "stands below more CAs than one of them permits (path length constraint): have it issued by a CA further up"
+            "is below more CAs than one of them permits (path length constraint): have it issued by a CA further up"
         }
         Fault::NameConstraintViolation => {
-            "has a name that the name constraints of a CA above it do not permit: have it issued with another, or by another CA"
+            "has a name that the name constraints of a CA above it do not permit: have it issued with another name, or by another CA"
         }
         Fault::MaximumPathDepthExceeded
         | Fault::MaximumPathBuildCallsExceeded
         | Fault::MaximumSignatureChecksExceeded
         | Fault::MaximumNameConstraintComparisonsExceeded => {
-            "takes too much work to verify: send its own chain alone"
+            "takes too much work to verify: send only its own chain"
         }
         Fault::EmptyEkuExtension
         | Fault::ExtensionValueInvalid
@@ -67,7 +66,7 @@ pub(crate) fn certificate_fault(fault: &CertificateError) -> Option<&'static str
     })
 }
 
-/// Why TLS with a client failed before its certificate was looked at, and for no fault of that.
+/// Why a handshake with a client failed, if not because of its certificate.
 pub(super) fn handshake_fault(fault: &Error) -> Option<String> {
     let text = match fault {
         Error::PeerIncompatible(incompatible) => return Some(incompatibility(incompatible)),
@@ -78,9 +77,7 @@ pub(super) fn handshake_fault(fault: &Error) -> Option<String> {
         Error::InappropriateMessage {
             got_type: ContentType::Alert,
             ..
-        } => {
-            "the client gave up before it began: it finds nothing in its own TLS settings to offer"
-        }
+        } => "the client gave up before it began: its own TLS settings leave it nothing to offer",
         Error::AlertReceived(alert) => return Some(refusal_by_client(*alert)),
         _ => return None,
     };
@@ -104,18 +101,18 @@ fn incompatibility(fault: &PeerIncompatible) -> String {
         | PeerIncompatible::NamedGroupsExtensionRequired
         | PeerIncompatible::KeyShareExtensionRequired => "key exchange",
         PeerIncompatible::NoSignatureSchemesInCommon => {
-            return "the client takes no signature that the key of the server's certificate can make: update it, or give the server a key of another kind".to_owned();
+            return "the client accepts no signature that the key of the server's certificate can make: update it, or give the server a key of another kind".to_owned();
         }
         other => {
             return format!("the client's TLS does not fit the server's ({other:?}): update it");
         }
     };
     format!(
-        "the client offers no {missing} that is taken here: update it, or mend its TLS settings"
+        "the client offers no {missing} that is accepted here: update it, or correct its TLS settings"
     )
 }
 
-/// The client's own verdict, on the server's certificate as a rule.
+/// What the alert of a client means: most often, that it refuses the server's certificate.
 fn refusal_by_client(alert: AlertDescription) -> String {
     use AlertDescription as Alert;
     let remedy = match alert {
@@ -126,17 +123,17 @@ fn refusal_by_client(alert: AlertDescription) -> String {
         | Alert::CertificateRevoked
         | Alert::UnsupportedCertificate
         | Alert::DecryptError => {
-            "it does not take the server's certificate: look at its dates, and by which of its names the client connects"
+            "it does not accept the server's certificate: check its dates, and that the client connects to one of its names"
         }
         _ => "its own log may say why",
     };
     format!("the client refused, with alert {alert:?}: {remedy}")
 }
 
-/// A peer that speaks something else than TLS, told by its first bytes.
+/// The protocol of a peer that does not speak TLS, recognized by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotTls {
-    /// A browser, a health check.
+    /// A browser or a health check.
     #[error(
         "the client speaks plain HTTP: what listens here is tidings over TLS, and no web server"
     )]
@@ -144,27 +141,27 @@ pub enum NotTls {
     /// A client of another broker.
     #[error("the client speaks MQTT: what listens here is tidings, lines of JSON over TLS")]
     Mqtt,
-    /// A client of ours that has forgotten the lock.
+    /// A client of this broker, without TLS.
     #[error("the client speaks JSON without TLS: it must speak TLS from the first byte on")]
     PlainJson,
-    /// A load balancer that announces whom it forwards.
+    /// A load balancer that announces the client's address.
     #[error(
-        "a load balancer sends the PROXY protocol, which is not spoken here: switch it off there, and let TCP through as it is"
+        "a load balancer sends the PROXY protocol, which is not supported here: switch it off there, and pass TCP through unchanged"
     )]
     ProxyProtocol,
-    /// A login.
+    /// An SSH client.
     #[error("the client speaks SSH: it has the wrong port")]
     Ssh,
-    /// Nothing that is known here.
+    /// Anything else.
     #[error("{NO_TLS}")]
     Unknown,
 }
 
 impl NotTls {
-    /// How many of the first bytes are enough to tell.
+    /// How many of the first bytes are enough to recognize it.
     pub const BYTES: usize = 16;
 
-    /// What a connection speaks that opens with these bytes; `None` where it may be TLS.
+    /// What a connection that begins with these bytes speaks; `None` if it may be TLS.
     #[must_use]
     pub fn in_opening(opening: &[u8]) -> Option<Self> {
         const HTTP: [&[u8]; 8] = [
@@ -179,7 +176,7 @@ impl NotTls {
         ];
         let is_of = |start: &&[u8]| opening.starts_with(start);
         Some(match opening {
-            // The types of TLS records, from change_cipher_spec to application_data.
+            // The content types of TLS records, from change_cipher_spec to application_data.
             [] | [20..=23, ..] => return None,
             _ if HTTP.iter().any(is_of) => Self::Http,
             // CONNECT, the length of what follows, and the length and text of the protocol's name.
@@ -207,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_by_the_first_bytes_what_is_spoken() {
+    fn recognizes_a_protocol_by_its_first_bytes() {
         for (opening, spoken) in [
             (&b""[..], None),
             (b"\x16\x03\x01\x02\x00\x01", None),

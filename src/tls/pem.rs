@@ -1,8 +1,8 @@
 //! The one reader of PEM files: certificates, private keys, revocation lists.
 //!
-//! Owns what such a file may hold, and that all of it is taken: a block that cannot be used refuses
-//! the file by line, so that nobody runs with less than the file holds. Text around blocks is
-//! passed over, but nothing that could be the edge of a block.
+//! Owns what such a file may hold, and that all of it counts. A block that cannot be used makes the
+//! whole file invalid, and the error names its line: nobody runs with less than the file holds. Text
+//! around blocks is skipped, unless it could be meant as the edge of a block.
 
 use std::{fmt, str};
 
@@ -18,19 +18,19 @@ const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const EDGE: &[u8] = b"-----";
 
-/// Characters of a label that are quoted in a fault.
+/// Most characters of a label that an error quotes.
 const LABEL_CHARS_MAX: usize = 40;
 
-/// Why a PEM file is not taken: the fault, its line, the remedy.
+/// Why a PEM file is rejected: the problem, its line, the remedy.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PemError {
-    /// There is no block of the kind that is wanted.
+    /// No block of the kind that is needed.
     #[error("it holds no {what}: it must be PEM, with a BEGIN {label} line")]
     Nothing {
         what: &'static str,
         label: &'static str,
     },
-    /// The same, and it is no text.
+    /// The same, in a file that is not text.
     #[error(
         "it is binary, most likely DER or PKCS #12, and not PEM: convert it first, from DER with `openssl x509 -inform der -in FILE -out NEWFILE` (`openssl pkey` for a key)"
     )]
@@ -42,17 +42,17 @@ pub(crate) enum PemError {
     )]
     Garbled(usize),
     #[error(
-        "line {0} looks like the edge of a PEM block and is none: a block stands between \"-----BEGIN LABEL-----\" and \"-----END LABEL-----\", each at the start of its line and with five hyphens on both sides"
+        "line {0} looks like the edge of a PEM block and is none: a block is between \"-----BEGIN LABEL-----\" and \"-----END LABEL-----\", each at the start of its line and with five hyphens on both sides"
     )]
     StrayEdge(usize),
-    /// A block of another kind, which would be lost.
+    /// A block of another kind, which would be ignored.
     #[error(
-        "line {line} begins a block \"{label}\", which is not taken here: {}",
+        "line {line} begins a block \"{label}\", which is not accepted here: {}",
         remedy(label)
     )]
     Foreign {
         line: usize,
-        /// Escaped, and not longer than a label is.
+        /// Escaped and shortened.
         label: String,
     },
     #[error(
@@ -74,19 +74,19 @@ fn remedy(label: &str) -> &'static str {
     }
 }
 
-/// What a block is to those who read files here.
+/// What a block holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Certificate,
     Crl,
     Key,
     EncryptedKey,
-    /// Of a key or a key exchange. They say nothing that is not in the key as well.
+    /// Of a key or a key exchange. The key includes them.
     Parameters,
     Foreign,
 }
 
-/// From one BEGIN line to its END line.
+/// A block, from its BEGIN line to its END line.
 pub(crate) struct Block<'a> {
     label: &'a [u8],
     line: usize,
@@ -102,8 +102,8 @@ impl fmt::Debug for Block<'_> {
     }
 }
 
-/// All certificates of a file, in their order; never none. Keys beside them are passed over, since
-/// both often stand in one file.
+/// All certificates of a file, in their order: at least one. Keys are skipped, since one file often
+/// holds both.
 pub(crate) fn certificates(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
     certificate_blocks(file)?
         .iter()
@@ -111,7 +111,7 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
         .collect()
 }
 
-/// The same as they stand in the file.
+/// The same, as blocks of the file.
 pub(crate) fn certificate_blocks(file: &[u8]) -> Result<Vec<Block<'_>>, PemError> {
     let mut certificates = Vec::new();
     for block in blocks(file)? {
@@ -127,7 +127,7 @@ pub(crate) fn certificate_blocks(file: &[u8]) -> Result<Vec<Block<'_>>, PemError
     Ok(certificates)
 }
 
-/// The one private key of a file. Certificates beside it are passed over.
+/// The one private key of a file. Certificates are skipped.
 pub(crate) fn private_key(file: &[u8]) -> Result<PrivateKeyDer<'static>, PemError> {
     let mut key = None;
     for block in blocks(file)? {
@@ -186,7 +186,7 @@ impl Block<'_> {
         }
     }
 
-    /// Whether it is a key in the way of old, with its encryption in lines of its own.
+    /// Whether it is a key encrypted in the traditional way of OpenSSL, with headers in the block.
     fn is_encrypted(&self) -> bool {
         memmem::find(self.body, b"ENCRYPTED").is_some()
             && memmem::find(self.body, b"Proc-Type:").is_some()
@@ -205,17 +205,17 @@ impl Block<'_> {
         let der: CertificateDer<'static> = self.decoded()?;
         match X509Certificate::from_der(&der) {
             Ok(([], _)) => Ok(der),
-            // A second certificate behind the first in the same block would be lost.
+            // A second certificate in the same block would be ignored.
             _ => Err(PemError::Garbled(self.line)),
         }
     }
 
-    /// By the parser of rustls, which knows how to decode what is secret.
+    /// Decodes with the parser of rustls, which handles secrets in constant time.
     fn decoded<T: PemObject>(&self) -> Result<T, PemError> {
         T::from_pem_slice(self.text().as_bytes()).map_err(|_| PemError::Garbled(self.line))
     }
 
-    /// The block as it should have been written.
+    /// The block in the standard form.
     pub(crate) fn text(&self) -> String {
         let label = match self.kind() {
             Kind::Certificate => "CERTIFICATE".into(),
@@ -238,7 +238,7 @@ fn nothing(what: &'static str, label: &'static str, file: &[u8]) -> PemError {
     }
 }
 
-/// Whether it begins as all of X.509 does in DER, with a sequence of some length.
+/// Whether it begins as all of X.509 does in DER: with a sequence.
 fn is_der(file: &[u8]) -> bool {
     matches!(file, [0x30, 0x80..=0x84, ..])
 }
@@ -262,7 +262,7 @@ fn blocks(file: &[u8]) -> Result<Vec<Block<'_>>, PemError> {
     Ok(blocks)
 }
 
-/// Goes through a file from its start to its end, and counts lines.
+/// Reads a file from start to end, and counts lines.
 struct Reader<'a> {
     rest: &'a [u8],
     line: usize,
@@ -270,7 +270,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The block that begins here: at the start of a line, or right behind the block before it.
+    /// The block that begins here: at the start of a line, or right after another block.
     fn block(&mut self) -> Result<Option<Block<'a>>, PemError> {
         let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let indent = self.rest.iter().take_while(|byte| is_blank(byte)).count();
@@ -301,7 +301,7 @@ impl<'a> Reader<'a> {
         memmem::find(self.rest, EDGE).map(|length| self.pass(length))
     }
 
-    /// Passes over what is left of a line of text.
+    /// Skips the rest of a line of text.
     fn skip_line(&mut self) -> Result<(), PemError> {
         let (line, is_whole) = (self.line, self.is_at_line_start);
         let length = self
@@ -320,7 +320,7 @@ impl<'a> Reader<'a> {
 
     fn pass(&mut self, length: usize) -> &'a [u8] {
         let (passed, rest) = self.rest.split_at(length.min(self.rest.len()));
-        // CR, LF and both together end a line.
+        // A line ends with CR, LF or CRLF.
         let breaks = |at: &usize| match passed[*at] {
             b'\n' => true,
             b'\r' => self.rest.get(at + 1) != Some(&b'\n'),
@@ -337,8 +337,8 @@ const fn is_line_end(byte: &u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
-/// Whether somebody may have meant this line to begin or to end a block. Text processors make one
-/// long dash of several hyphens.
+/// Whether this line may be meant to begin or end a block. Word processors turn several hyphens into
+/// one long dash.
 fn could_be_edge(line: &[u8]) -> bool {
     let line = String::from_utf8_lossy(line).to_ascii_uppercase();
     let is_dash = |c: &char| matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}');

@@ -1,6 +1,6 @@
 //! Reads files of certificates, keys and revocation lists.
 //!
-//! Owns who else may have access to such a file.
+//! Owns which permissions such a file may have.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::files::{Contents, TrackedFiles};
 
-/// A file that decides who is trusted, which is not for everyone to write.
+/// Reads a file that decides who is trusted, so not every user may write it.
 pub(super) fn read(path: &Path, sources: &mut TrackedFiles) -> Result<Contents, TlsError> {
     let contents = open(path, sources)?;
     check_writers(path, &contents)?;
@@ -26,7 +26,7 @@ pub(super) fn read_certificates(
     pem::certificates(&read(path, sources)?.bytes).map_err(|fault| TlsError::unusable(path, fault))
 }
 
-/// A private key, which is for its owner alone unless `allow_loose_permissions`.
+/// Reads a private key, which other users may not access unless `allow_loose_permissions`.
 pub(super) fn read_key(
     path: &Path,
     allow_loose_permissions: bool,

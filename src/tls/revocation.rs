@@ -1,8 +1,8 @@
-//! Adds revocation to the judging of chains.
+//! Adds revocation lists (CRLs) to the verification of chains.
 //!
-//! WebPKI's own finds a list by its issuer's name alone, so that a CA that gets a new key, and has
-//! two lists for a time, would lock out the clients of one of them; and it checks the signature of a
-//! whole list at each handshake. Here lists are checked when they are read.
+//! WebPKI can do that itself, but finds a list by the name of its issuer alone. A CA that gets a new
+//! key has two lists for a time, and the clients of one of them would be locked out. WebPKI also
+//! verifies the signature of a whole list at each handshake; here that is done when a list is read.
 
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use super::crl::RevocationLists;
 
-/// Demands of a chain that another verifier has found good that nothing in it is revoked.
+/// Requires that no certificate is revoked in a chain that another verifier accepts.
 #[derive(Debug)]
-pub(super) struct Unrevoked {
+pub(super) struct RequireUnrevoked {
     pub(super) chains: Arc<dyn ClientCertVerifier>,
-    /// Those of `chains`.
+    /// The roots of `chains`.
     pub(super) roots: Arc<RootCertStore>,
-    pub(super) lists: Arc<RevocationLists>,
+    pub(super) crls: Arc<RevocationLists>,
     pub(super) provider: Arc<CryptoProvider>,
 }
 
-impl Unrevoked {
+impl RequireUnrevoked {
     fn check(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -43,7 +43,7 @@ impl Unrevoked {
                 now,
                 KeyUsage::client_auth(),
                 None,
-                Some(&|path| self.lists.check(path, now)),
+                Some(&|path| self.crls.check(path, now)),
             )
             .map(drop)
     }
@@ -57,20 +57,20 @@ fn refused(error: webpki::Error) -> Error {
         CrlExpired { time, next_update } => {
             CertificateError::ExpiredRevocationListContext { time, next_update }
         }
-        // What else can be wrong with a chain has been looked at before.
+        // The other verifier has found everything else.
         other => CertificateError::Other(OtherError(Arc::new(other))),
     };
     fault.into()
 }
 
-impl ClientCertVerifier for Unrevoked {
+impl ClientCertVerifier for RequireUnrevoked {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        // Its faults are told by rustls in kinds that peers and the log understand.
+        // First, since rustls maps its errors to alerts and to kinds with details.
         let verified = self
             .chains
             .verify_client_cert(end_entity, intermediates, now)?;

@@ -1,4 +1,4 @@
-//! The broker's side of TLS: its own certificate, and who is let in.
+//! The server's side of TLS: its own certificate, and which clients are let in.
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -15,40 +15,39 @@ use super::{
     crl::RevocationLists,
     error::{Problem, TlsError},
     expiry::Expiry,
-    roots::Authorities,
+    roots::TrustedCas,
     verify::ClientVerifier,
     x509::{parse_certificate, validity},
 };
 use crate::{files::TrackedFiles, text::escaped};
 
-/// The files of the server's side.
+/// The files of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTlsFiles {
-    /// What the server proves itself with, and the authorities of its clients.
+    /// The certificate and key of the server, and the CAs of its clients.
     pub credentials: Credentials,
-    /// The oldest version that clients may speak.
+    /// The oldest version that clients may use.
     pub oldest: TlsVersion,
-    /// Bytes of content in a record that the server sends: from 512 to 16,384.
+    /// Most bytes of content in a record that the server sends: from 512 to 16,384.
     pub record_bytes_max: usize,
-    /// PEM or DER: the revocation lists of those authorities. Without any, nobody is revoked; with
-    /// one, every authority that a client's chain passes needs its own.
+    /// PEM or DER: the revocation lists of those CAs. Without any, nobody is revoked; with one, every
+    /// CA in a client's chain needs its own.
     pub crls: Vec<PathBuf>,
 }
 
-/// The server's side: a client certificate is demanded, and every connection proves itself afresh.
+/// The TLS of a server. It requires a client certificate, and never resumes a session.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     /// For handshakes.
     pub config: Arc<ServerConfig>,
-    /// The verifier of those handshakes, to judge clients again that are in already.
+    /// The verifier of those handshakes, to verify connected clients again.
     pub clients: ClientVerifier,
-    /// What of this ends: the own certificate and those that link it to an authority, the
-    /// authorities in use, the revocation lists.
+    /// What expires: the server's chain, the CAs in use, the revocation lists.
     pub expiries: Vec<Expiry>,
     pub(crate) own: OwnCertificate,
 }
 
-/// What the server proves itself with.
+/// The server's certificate and key.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnCertificate {
     pair: Arc<CertifiedKey>,
@@ -56,7 +55,7 @@ pub(crate) struct OwnCertificate {
 }
 
 impl ServerTlsFiles {
-    /// Reads what the server proves itself with, and checks it.
+    /// Reads and checks the server's certificate and key.
     pub(crate) fn own_certificate(
         &self,
         sources: &mut TrackedFiles,
@@ -73,29 +72,29 @@ impl ServerTlsFiles {
         })
     }
 
-    /// Reads what clients are judged by, and checks it. What has ended is told to who starts a
-    /// server. `in_force`, what they have been judged by so far, can end under way: then it still
-    /// takes in what is newer beside it, and lets nobody in by what has ended.
+    /// Reads and checks what clients are verified by. At the start of a server, expired files are an
+    /// error. At a reload, `in_force` is the verifier until now: files that have expired since then
+    /// must not keep out newer ones, so they are accepted again, but let nobody in.
     pub(crate) fn clients(
         &self,
         in_force: Option<&ClientVerifier>,
         sources: &mut TrackedFiles,
     ) -> Result<ClientVerifier, TlsError> {
         let (now, provider) = (SystemTime::now(), provider());
-        let authorities = Authorities::read(&self.credentials.ca, sources)?;
-        let lists = match self.crls.as_slice() {
+        let cas = TrustedCas::read(&self.credentials.ca, sources)?;
+        let crls = match self.crls.as_slice() {
             [] => None,
             crls => Some(RevocationLists::read(
                 crls,
-                &authorities,
+                &cas,
                 &provider,
                 sources,
                 now,
-                in_force.and_then(ClientVerifier::lists),
+                in_force.and_then(ClientVerifier::crls),
             )?),
         };
         let ca = &self.credentials.ca;
-        let clients = ClientVerifier::new(authorities, lists, &provider)
+        let clients = ClientVerifier::new(cas, crls, &provider)
             .map_err(|error| TlsError::unusable(ca, error))?;
         if in_force.is_none() && !clients.trusts_any(now) {
             return Err(TlsError::new(ca, Problem::Expired));
@@ -105,11 +104,11 @@ impl ServerTlsFiles {
 }
 
 impl ServerTls {
-    /// Of both its halves.
+    /// Combines both halves.
     ///
     /// # Errors
     ///
-    /// When they make no configuration.
+    /// When rustls accepts no such configuration.
     pub(crate) fn new(
         files: &ServerTlsFiles,
         own: OwnCertificate,
@@ -118,13 +117,13 @@ impl ServerTls {
         let mut config = ServerConfig::builder_with_details(provider(), Arc::new(Clock))
             .with_protocol_versions(files.oldest.and_newer())
             .map_err(|error| files.credentials.unusable(&error))?
-            .with_client_cert_verifier(clients.of_handshakes())
+            .with_client_cert_verifier(clients.for_handshakes())
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&own.pair))));
-        // A resumed session brings the peer's certificate back without asking the verifier again,
-        // so a client revoked since then would still get in (CVE-2025-23419 is of this kind).
+        // A resumed session skips the verifier, so a client that was revoked in the meantime would
+        // get in (CVE-2025-23419 is of this kind).
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        // rustls counts the header of a record.
+        // rustls includes the header of a record.
         config.max_fragment_size = Some(files.record_bytes_max + 5);
         Ok(Self {
             config: Arc::new(config),
@@ -153,7 +152,7 @@ impl Credentials {
         expiries.collect()
     }
 
-    /// No client would take a certificate that is for other uses alone.
+    /// No client accepts a server certificate that is for other uses only.
     fn check_server_use(&self, chain: &[CertificateDer<'_>]) -> Result<(), TlsError> {
         let own = chain
             .first()

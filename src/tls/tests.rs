@@ -26,12 +26,12 @@ use tempfile::TempDir;
 
 use super::*;
 use super::{
-    client::TrustInServers,
+    anchors::root_store,
+    client::ServerVerifier,
     credentials::provider,
     crl::RevocationLists,
     reading::{read_certificates, read_key},
-    roots::Authorities,
-    trust::roots_of,
+    roots::TrustedCas,
 };
 use crate::{
     files::TrackedFiles,
@@ -79,8 +79,8 @@ impl Side {
     }
 }
 
-fn authorities(side: &Credentials, sources: &mut TrackedFiles) -> Result<Authorities, TlsError> {
-    Authorities::read(&side.ca, sources)
+fn trusted_cas(side: &Credentials, sources: &mut TrackedFiles) -> Result<TrustedCas, TlsError> {
+    TrustedCas::read(&side.ca, sources)
 }
 
 fn authority() -> Authority {
@@ -111,7 +111,7 @@ fn handshake(client: &Credentials, server: &ServerTls) -> Result<ClientConnectio
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(TlsVersion::V1_2.and_newer())
         .unwrap()
-        .with_root_certificates(roots_of(&authorities(client, sources).unwrap().anchors))
+        .with_root_certificates(root_store(&trusted_cas(client, sources).unwrap().anchors))
         .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
     shake_hands(config, server)
 }

@@ -1,7 +1,16 @@
-//! The judging of client certificates, at the handshake and again while the client is there.
+//! Verification of client certificates: at the handshake, and again while the client is connected.
 //!
-//! Owns the one verifier that both use, and the words in which a refusal is told. Knows nothing of
-//! connections or of what comes of a verdict.
+//! Owns the one verifier that both use, and the text of each refusal. Closing the connection, or
+//! leaving it open, is for the caller.
+//!
+//! The verifier is built in layers, each of which adds a requirement to the next:
+//!
+//! 1. `client_use` bounds the chain, and requires the certificate to be for client use.
+//! 2. `anchors` leaves out the CAs that have expired.
+//! 3. `revocation` checks the chain against the revocation lists (CRLs), if there are any.
+//! 4. WebPKI verifies the chain: signatures, dates, constraints.
+//!
+//! `handshake_text` has the words for what rustls and WebPKI only name.
 
 use std::{fmt, io, sync::Arc, time::SystemTime};
 
@@ -14,13 +23,13 @@ use rustls::{
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{
+    anchors::{CaExpired, CurrentAnchors},
     client_use::{RequireClientAuth, UnsuitableCertificate},
     crl::RevocationLists,
     expiry::Expiry,
     handshake_text::{KEY_KINDS, certificate_fault, handshake_fault},
-    revocation::Unrevoked,
-    roots::Authorities,
-    trust::{AuthorityEnded, Trust},
+    revocation::RequireUnrevoked,
+    roots::TrustedCas,
     x509::{system_time, unix_time, validity},
 };
 use crate::{
@@ -28,35 +37,37 @@ use crate::{
     text::{day_and_time, escaped},
 };
 
-/// Bytes of the authorities' names that are sent to clients, to choose a certificate by. They are a
-/// hint alone. TLS has room for 65,535 bytes of them, and Java takes no more than 32 KiB of a whole
-/// message: with more names than this, none is sent, and clients show the certificate they have.
-const HINT_BYTES_MAX: usize = 16 * 1024;
+/// Most bytes of CA names that the server sends so that a client can choose among its certificates.
+/// TLS allows 65,535 bytes of them, but Java accepts no message over 32 KiB. With more names than
+/// this, none is sent, and a client sends the certificate that it has.
+const CA_NAMES_BYTES_MAX: usize = 16 * 1024;
 
-/// Judges client certificates just as the handshake does: it is the same verifier.
+/// Verifies client certificates exactly as the handshake does: it is the same verifier.
 #[derive(Clone)]
 pub struct ClientVerifier {
-    verifier: Arc<RequireClientAuth>,
-    /// The same without the lists.
-    of_chains: Arc<RequireClientAuth>,
-    lists: Option<Arc<RevocationLists>>,
+    /// Verifies everything.
+    full: Arc<RequireClientAuth>,
+    /// Verifies everything but revocation.
+    without_crls: Arc<RequireClientAuth>,
+    crls: Option<Arc<RevocationLists>>,
     expiries: Arc<[Expiry]>,
 }
 
-/// Why a client would not be let in now, sorted by what that means to one that is in already.
+/// Why a client's certificate is refused, by what that means for a client that is connected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientCertificateError {
-    /// Its certificate, or one between that and the root, is on a revocation list.
+    /// A certificate of the chain is on a revocation list.
     #[error("the client's certificate, or one in its chain, has been revoked")]
     Revoked,
-    /// Its certificate, or one between that and the root, has reached its end.
+    /// A certificate of the chain has expired.
     #[error("the client's certificate, or one in its chain, has expired")]
     Expired,
-    /// A revocation list for it has ended, in a sentence: nothing newer is known against it.
+    /// A revocation list that the chain needs has expired, in a sentence. Nothing is known against
+    /// the client.
     #[error("{0}")]
     StaleCrl(String),
-    /// Anything else, in a sentence: nobody vouches for it any more, or a revocation list is
-    /// missing.
+    /// Anything else, in a sentence. For a client that was verified before: its CA is no longer
+    /// trusted, or a revocation list is missing.
     #[error("{0}")]
     Other(String),
 }
@@ -76,7 +87,7 @@ impl ClientCertificateError {
         }
     }
 
-    /// The code for it, where it has one of its own.
+    /// The code for it, if it has one of its own.
     #[must_use]
     pub const fn code(&self) -> Option<Code> {
         match self {
@@ -89,111 +100,113 @@ impl ClientCertificateError {
 
 impl ClientVerifier {
     pub(super) fn new(
-        authorities: Authorities,
-        lists: Option<RevocationLists>,
+        cas: TrustedCas,
+        crls: Option<RevocationLists>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let of_lists = lists.iter().flat_map(|lists| lists.expiries.clone());
-        let expiries = authorities.expiries.into_iter().chain(of_lists).collect();
-        let lists = lists.map(Arc::new);
-        let by = |lists: Option<Arc<RevocationLists>>| {
+        let crl_expiries = crls.iter().flat_map(|crls| crls.expiries.clone());
+        let expiries = cas.expiries.into_iter().chain(crl_expiries).collect();
+        let crls = crls.map(Arc::new);
+        let layered = |crls: Option<Arc<RevocationLists>>| {
             let provider = Arc::clone(provider);
-            let build = move |roots| verifier(roots, lists.clone(), &provider);
-            let trust = Trust::new(authorities.anchors.clone(), build);
-            trust.map(|trust| Arc::new(RequireClientAuth(trust)))
+            let build = move |roots| chain_verifier(roots, crls.clone(), &provider);
+            CurrentAnchors::new(cas.anchors.clone(), build)
+                .map(|current| Arc::new(RequireClientAuth(current)))
         };
         Ok(Self {
-            verifier: by(lists.clone())?,
-            of_chains: by(None)?,
-            lists,
+            full: layered(crls.clone())?,
+            without_crls: layered(None)?,
+            crls,
             expiries,
         })
     }
 
-    pub(super) fn of_handshakes(&self) -> Arc<dyn ClientCertVerifier> {
-        Arc::clone(&self.verifier) as Arc<dyn ClientCertVerifier>
+    pub(super) fn for_handshakes(&self) -> Arc<dyn ClientCertVerifier> {
+        Arc::clone(&self.full) as Arc<dyn ClientCertVerifier>
     }
 
-    /// Whether a client with this chain, its own certificate first, would be let in at `now`.
+    /// Verifies a chain, the client's own certificate first, as a handshake at `now` would.
     ///
-    /// Checks signatures: nothing to do often on a thread that others wait for.
+    /// This checks signatures, which takes time: avoid it on a thread that others wait for.
     ///
     /// # Errors
     ///
-    /// Why it would not.
+    /// Why the handshake would fail.
     pub fn verify(
         &self,
         chain: &[CertificateDer<'_>],
         now: SystemTime,
     ) -> Result<(), ClientCertificateError> {
-        verdict(&self.verifier, chain, now)
+        verify_chain(&self.full, chain, now)
     }
 
-    /// Whether the chain still leads to an authority, and nothing in it or above it has ended. Lists
-    /// are not looked at: by the passing of time alone they say nothing new.
+    /// Verifies all but revocation: that the chain still leads to a trusted CA, and that nothing in it
+    /// has expired. As time passes only this can change; a list revokes nobody by getting old.
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// Why the chain is no longer valid.
     pub fn verify_validity(
         &self,
         chain: &[CertificateDer<'_>],
         now: SystemTime,
     ) -> Result<(), ClientCertificateError> {
-        verdict(&self.of_chains, chain, now)
+        verify_chain(&self.without_crls, chain, now)
     }
 
-    /// The same as [`verify`](Self::verify) for a client that `before` has let in: what has not changed
-    /// since then is not looked at again, so that thousands can be judged at once. Lists are
-    /// searched, and only those whom they do not clear are judged anew; chains are followed only to
-    /// other authorities.
+    /// Verifies a chain that `before` has accepted, and repeats only what can have changed since, so
+    /// that a reload can verify thousands of clients. Signatures are checked only if a lookup in the
+    /// revocation lists leaves a doubt, or if other CAs are trusted now.
     ///
-    /// That a list has ended is not held against it; what is on that list is.
+    /// The result is that of [`verify`](Self::verify), except that an expired revocation list is no
+    /// reason to refuse. Its entries still count.
     ///
     /// # Errors
     ///
-    /// Why it would not be let in.
+    /// Why the client is no longer accepted.
     pub fn reverify(
         &self,
         before: &Self,
         chain: &[CertificateDer<'_>],
         now: SystemTime,
     ) -> Result<(), ClientCertificateError> {
-        if self.lists.as_ref().is_some_and(|lists| !lists.clear(chain)) {
+        if self
+            .crls
+            .as_ref()
+            .is_some_and(|crls| !crls.rule_out_revocation(chain))
+        {
             match self.verify(chain, now) {
                 Err(ClientCertificateError::StaleCrl(_)) => {}
                 verdict => return verdict,
             }
         }
-        if self.of_chains.0.is_same_as(&before.of_chains.0) {
+        if self.without_crls.0.has_anchors_of(&before.without_crls.0) {
             return Ok(());
         }
         self.verify_validity(chain, now)
     }
 
-    /// Whether this is `other`, and not one made anew.
+    /// Whether both are the same instance: nothing has been read again in between.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.verifier, &other.verifier)
+        Arc::ptr_eq(&self.full, &other.full)
     }
 
-    /// Whether any authority is in date.
+    /// Whether any trusted CA is valid at `now`.
     pub(super) fn trusts_any(&self, now: SystemTime) -> bool {
-        self.of_chains.0.is_any_in_date(now)
+        self.without_crls.0.is_any_valid(now)
     }
 
-    /// The revocation lists that it judges by.
-    pub(super) fn lists(&self) -> Option<&RevocationLists> {
-        self.lists.as_deref()
+    pub(super) fn crls(&self) -> Option<&RevocationLists> {
+        self.crls.as_deref()
     }
 
-    /// When the authorities and the lists end.
+    /// When the trusted CAs and the revocation lists expire.
     pub(super) fn expiries(&self) -> &[Expiry] {
         &self.expiries
     }
 
-    /// The next moment at which the verdict on this chain could change by the passing of time:
-    /// when the first of its certificates that is still good has ended, or an authority. `None` when
-    /// there is none.
+    /// When the verdict on this chain can next change by the passing of time: when the first of its
+    /// certificates, or of the trusted CAs, expires. `None` when all of them have.
     #[must_use]
     pub fn changes_at(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<SystemTime> {
         chain
@@ -201,19 +214,19 @@ impl ClientVerifier {
             .filter_map(|certificate| X509Certificate::from_der(certificate).ok())
             .map(|(_, certificate)| validity(&certificate).1)
             .filter(|end| *end > now)
-            .chain(self.of_chains.0.changes_at(now))
+            .chain(self.without_crls.0.next_expiry(now))
             .min()
     }
 
     /// How many certificates are on the revocation lists.
     #[must_use]
     pub fn revoked_count(&self) -> usize {
-        self.lists.as_ref().map_or(0, |lists| lists.revoked)
+        self.crls.as_ref().map_or(0, |crls| crls.revoked)
     }
 }
 
 impl fmt::Debug for ClientVerifier {
-    /// Without all the lists.
+    /// Without the revocation lists, which may be large.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientVerifier")
             .field("revoked", &self.revoked_count())
@@ -221,30 +234,36 @@ impl fmt::Debug for ClientVerifier {
     }
 }
 
-/// Demands a chain to one of these authorities, and that nothing in it is revoked.
-fn verifier(
+/// The layers that depend on which CAs are trusted: WebPKI, and revocation where there are lists.
+fn chain_verifier(
     roots: Arc<RootCertStore>,
-    lists: Option<Arc<RevocationLists>>,
+    crls: Option<Arc<RevocationLists>>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
     let mut builder =
         WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider));
-    if hint_bytes(&roots) > HINT_BYTES_MAX {
+    if ca_names_bytes(&roots) > CA_NAMES_BYTES_MAX {
         builder = builder.clear_root_hint_subjects();
     }
     let chains = builder.build()?;
-    Ok(match lists {
+    Ok(match crls {
         None => chains,
-        Some(lists) => Arc::new(Unrevoked {
+        Some(crls) => Arc::new(RequireUnrevoked {
             chains,
             roots,
-            lists,
+            crls,
             provider: Arc::clone(provider),
         }),
     })
 }
 
-fn verdict(
+/// How many bytes the names of these CAs take in a request for a certificate.
+fn ca_names_bytes(roots: &RootCertStore) -> usize {
+    let names = roots.subjects();
+    names.iter().map(|name| 2 + name.as_ref().len()).sum()
+}
+
+fn verify_chain(
     verifier: &RequireClientAuth,
     chain: &[CertificateDer<'_>],
     now: SystemTime,
@@ -258,7 +277,7 @@ fn verdict(
     verdict.map_err(|error| ClientCertificateError::of(&error))
 }
 
-/// Why a handshake failed, as one line for the log, nothing in it that could do harm there.
+/// Why a handshake failed, in one line that is safe to log.
 #[must_use]
 pub fn tls_refusal(error: &io::Error) -> String {
     let Some(error) = tls_error(error) else {
@@ -273,8 +292,7 @@ pub fn tls_refusal(error: &io::Error) -> String {
     }
 }
 
-/// The code for a failed handshake, where it is for the client's certificate having been revoked or
-/// having ended.
+/// The code for a failed handshake, if the client's certificate has been revoked or has expired.
 #[must_use]
 pub fn refusal_code(error: &io::Error) -> Option<Code> {
     ClientCertificateError::of(tls_error(error)?).code()
@@ -284,18 +302,18 @@ fn tls_error(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Of what is neither revoked nor expired.
+/// The reason in words, for anything but a revoked or expired certificate.
 fn reason_of(error: &Error) -> String {
     match error {
         Error::NoCertificatesPresented => format!(
-            "the client showed no certificate: it has none, or its key is of a kind that is not taken here ({KEY_KINDS})"
+            "the client showed no certificate: it has none, or its key is of a kind that is not accepted here ({KEY_KINDS})"
         ),
         Error::InvalidCertificate(fault) => reason_of_certificate(fault),
         other => handshake_fault(other).unwrap_or_else(|| escaped(&other.to_string())),
     }
 }
 
-/// Of most kinds rustls has but the bare name.
+/// For most of these, rustls has only a name.
 fn reason_of_certificate(fault: &CertificateError) -> String {
     let text = match fault {
         CertificateError::NotValidYet => {
@@ -336,7 +354,7 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
             day(*next_update)
         ),
         CertificateError::Other(other)
-            if other.0.is::<UnsuitableCertificate>() || other.0.is::<AuthorityEnded>() =>
+            if other.0.is::<UnsuitableCertificate>() || other.0.is::<CaExpired>() =>
         {
             other.to_string()
         }
@@ -348,12 +366,6 @@ fn reason_of_certificate(fault: &CertificateError) -> String {
     escaped(&text)
 }
 
-fn day(moment: UnixTime) -> String {
-    day_and_time(system_time(moment))
-}
-
-/// How large the list of these authorities' names is in a request for a certificate.
-fn hint_bytes(roots: &RootCertStore) -> usize {
-    let names = roots.subjects();
-    names.iter().map(|name| 2 + name.as_ref().len()).sum()
+fn day(time: UnixTime) -> String {
+    day_and_time(system_time(time))
 }

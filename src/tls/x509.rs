@@ -45,9 +45,9 @@ pub(super) fn validity(certificate: &X509Certificate<'_>) -> (SystemTime, System
     (utc(validity.not_before).into(), after_last)
 }
 
-/// The first of `intermediates` that issued a certificate of the chain although its key usage does not
-/// allow that (RFC 5280 §6.1.4, n): its index. WebPKI does not look at key usage. A certificate that a
-/// peer sends beside its chain issued none.
+/// The index of the first of `intermediates` that issued a certificate of the chain although its key
+/// usage does not allow that (RFC 5280 §6.1.4, n). WebPKI does not check key usage. Certificates that
+/// a peer sends in addition to its chain do not count: they issued none of it.
 pub(super) fn issuer_that_may_not_sign(
     end_entity: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
@@ -69,10 +69,10 @@ pub(super) fn issuer_that_may_not_sign(
         Ok(usage) => usage.is_some_and(|usage| !usage.value.key_cert_sign()),
         Err(_) => true,
     };
-    let is_unfit = |ca: &X509Certificate<'_>| may_not_sign(ca) && is_issuer(ca);
+    let is_unsuitable = |ca: &X509Certificate<'_>| may_not_sign(ca) && is_issuer(ca);
     issuers
         .iter()
-        .position(|ca| ca.as_ref().is_some_and(is_unfit))
+        .position(|ca| ca.as_ref().is_some_and(is_unsuitable))
 }
 
 /// ASN.1 has times from the year 0 to 9999, all of which chrono can represent.

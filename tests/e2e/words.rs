@@ -144,7 +144,7 @@ fn a_client_with_odd_tls_is_told_what_to_change() {
         ),
         (
             &["-groups", "X448"],
-            "offers no key exchange that is taken here: update it",
+            "offers no key exchange that is accepted here: update it",
         ),
         (
             &["-verify_return_error", "-verify_hostname", "other"],
@@ -167,7 +167,8 @@ fn a_key_of_a_kind_that_is_not_taken_is_told_so_on_both_sides() {
     let key = broker.certificates.folder().join("made.key");
     genpkey(&key, &["-algorithm", "ed448"]);
     let files = certify(&broker.certificates, &key);
-    let kinds = "(ECDSA on P-256, P-384 or P-521, Ed25519, and RSA of 2048 to 8192 bits are taken)";
+    let kinds =
+        "(ECDSA on P-256, P-384 or P-521, Ed25519, and RSA of 2048 to 8192 bits are accepted)";
 
     let mut command = s_client(broker.address, &broker.certificates.ca(), Some(&files));
     command.arg("-quiet");
@@ -175,7 +176,7 @@ fn a_key_of_a_kind_that_is_not_taken_is_told_so_on_both_sides() {
     let mut process = Process::spawn(command);
     let logged = refusal(&broker);
     assert!(
-        logged.contains("or its key is of a kind that is not taken here"),
+        logged.contains("or its key is of a kind that is not accepted here"),
         "{logged}"
     );
     assert!(logged.contains(kinds), "{logged}");

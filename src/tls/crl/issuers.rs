@@ -1,4 +1,5 @@
-//! Whose revocation lists count: the CAs of `--ca`, and those that they vouch for.
+//! The CAs whose revocation lists count: those of `--ca`, and those below them whose certificates stand
+//! beside the lists.
 
 use std::{collections::HashMap, time::SystemTime};
 
@@ -11,39 +12,39 @@ use x509_parser::{
     certificate::X509Certificate, prelude::FromDer, revocation_list::CertificateRevocationList,
 };
 
-use super::list::List;
+use super::verified::VerifiedCrl;
 use crate::tls::x509::{is_signed_by, validity};
 
-/// CAs by their names, each with what it has signed. A name stands for several where a CA has got
-/// another key: what tells them apart is the key alone.
+/// CAs by name, each with the lists that it signed. A CA that got a new key appears once for each key,
+/// under one name.
 #[derive(Debug, Default)]
 pub(super) struct Issuers(HashMap<Vec<u8>, Vec<Issuer>>);
 
-/// A CA: a name and a key, whatever certificates there are for it.
+/// A CA: a name and a key. It may have several certificates.
 #[derive(Debug)]
 pub(super) struct Issuer {
     key: SubjectPublicKeyInfoDer<'static>,
-    may_sign_lists: bool,
-    /// Whether neither it has ended nor the CA that vouches for it.
+    may_sign_crls: bool,
+    /// Whether neither it nor the CA above it has expired.
     pub(super) is_in_use: bool,
-    pub(super) lists: Vec<List>,
+    pub(super) crls: Vec<VerifiedCrl>,
 }
 
-/// Why a list is of nobody who is known.
+/// Why the signature of a list does not count.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotSigned {
     /// No CA of the name is known.
     UnknownIssuer,
-    /// No key of a CA of that name has made the signature.
+    /// No key of a CA of that name made the signature.
     BadSignature,
     /// The CA has a key usage, and no `cRLSign` in it.
     NotCrlSigner,
 }
 
 impl Issuers {
-    /// Takes up those of these CAs that a known one vouches for, directly or over others of them.
-    /// Those that are left have nobody.
-    pub(super) fn add_vouched_for(
+    /// Adds those of these CAs that a known one has signed, directly or through others of them.
+    /// Returns the rest.
+    pub(super) fn add_signed(
         &mut self,
         mut others: Vec<CertificateDer<'static>>,
         now: SystemTime,
@@ -51,7 +52,7 @@ impl Issuers {
     ) -> Vec<CertificateDer<'static>> {
         loop {
             let before = others.len();
-            others.retain(|other| match self.vouched_for(other, now, provider) {
+            others.retain(|other| match self.is_signer_in_use(other, now, provider) {
                 Some(is_in_use) => {
                     self.add(other, is_in_use);
                     false
@@ -64,8 +65,8 @@ impl Issuers {
         }
     }
 
-    /// Whether a known CA has signed this certificate of a CA, and if so, whether it is in use.
-    fn vouched_for(
+    /// If a known CA has signed this certificate of a CA: whether both are in use.
+    fn is_signer_in_use(
         &self,
         der: &CertificateDer<'_>,
         now: SystemTime,
@@ -87,72 +88,72 @@ impl Issuers {
         Some(signer.is_in_use && is_in_date)
     }
 
-    /// Takes up a CA: one that is trusted for itself, or that a known one vouches for.
+    /// Adds a CA: a trusted one, or one that a known CA has signed.
     pub(super) fn add(&mut self, der: &CertificateDer<'_>, is_in_use: bool) {
-        // The lists of a CA that makes no sense are of nobody, and told so.
+        // Lists of a CA that cannot be parsed are later refused as those of an unknown issuer.
         let (Ok(anchor), Ok((_, certificate))) = (
             anchor_from_trusted_cert(der),
             X509Certificate::from_der(der),
         ) else {
             return;
         };
-        let may_sign_lists = match certificate.key_usage() {
+        let may_sign_crls = match certificate.key_usage() {
             Ok(usage) => usage.is_none_or(|usage| usage.value.crl_sign()),
             Err(_) => false,
         };
         let key = spki_for_anchor(&anchor);
         let namesakes = self.0.entry(anchor.subject.to_vec()).or_default();
         match namesakes.iter_mut().find(|issuer| issuer.key == key) {
-            // The same CA by another certificate.
+            // Another certificate of the same CA.
             Some(issuer) => {
                 issuer.is_in_use |= is_in_use;
-                issuer.may_sign_lists |= may_sign_lists;
+                issuer.may_sign_crls |= may_sign_crls;
             }
             None => namesakes.push(Issuer {
                 key,
-                may_sign_lists,
+                may_sign_crls,
                 is_in_use,
-                lists: Vec::new(),
+                crls: Vec::new(),
             }),
         }
     }
 
-    /// Who has signed a list in the name of `issuer`.
+    /// The CA named `issuer` that signed this list.
     pub(super) fn signer(
         &mut self,
         issuer: &[u8],
-        list: &CertificateRevocationList<'_>,
+        crl: &CertificateRevocationList<'_>,
         provider: &CryptoProvider,
     ) -> Result<&mut Issuer, NotSigned> {
         let namesakes = self.0.get_mut(issuer).ok_or(NotSigned::UnknownIssuer)?;
-        let content = list.tbs_cert_list.as_ref();
+        let content = crl.tbs_cert_list.as_ref();
         let signer = namesakes
             .iter_mut()
-            .find(|ca| ca.has_signed(content, &list.signature_value.data, provider))
+            .find(|ca| ca.has_signed(content, &crl.signature_value.data, provider))
             .ok_or(NotSigned::BadSignature)?;
-        if !signer.may_sign_lists {
+        if !signer.may_sign_crls {
             return Err(NotSigned::NotCrlSigner);
         }
         Ok(signer)
     }
 
-    /// The lists of a CA.
-    pub(super) fn lists_of(&self, name: &[u8], key: &SubjectPublicKeyInfoDer<'_>) -> &[List] {
+    /// The lists of the CA with this name and key.
+    pub(super) fn crls_of(&self, name: &[u8], key: &SubjectPublicKeyInfoDer<'_>) -> &[VerifiedCrl] {
         let namesakes = self.0.get(name).map(Vec::as_slice).unwrap_or_default();
         namesakes
             .iter()
             .find(|issuer| issuer.key == *key)
-            .map(|issuer| issuer.lists.as_slice())
+            .map(|issuer| issuer.crls.as_slice())
             .unwrap_or_default()
     }
 
-    /// The lists of the one CA of this name; `None` where there is none of it, or several.
-    pub(super) fn only_one_called(
+    /// The key and the lists of the CA with this name; `None` if there are none or several of it.
+    pub(super) fn only_one_named(
         &self,
         name: &[u8],
-    ) -> Option<(&SubjectPublicKeyInfoDer<'_>, &[List])> {
+    ) -> Option<(&SubjectPublicKeyInfoDer<'_>, &[VerifiedCrl])> {
         match self.0.get(name)?.as_slice() {
-            [only] => Some((&only.key, &only.lists)),
+            [only] => Some((&only.key, &only.crls)),
             _ => None,
         }
     }

@@ -24,7 +24,7 @@ fn everything_that_ends_has_a_deadline() {
                 "the certificate \"CN=middle\" in the server's chain",
                 file("own.crt")
             ),
-            ("the authority \"CN=root\"", file("ca.crt")),
+            ("the CA \"CN=root\"", file("ca.crt")),
             ("the revocation list of \"CN=root\"", file("root.crl")),
         ]
     );
@@ -185,8 +185,8 @@ fn without_an_authority_in_date_nobody_starts_and_nobody_is_let_in() {
 #[test]
 fn a_client_trusts_an_authority_of_servers_until_it_ends() {
     let (brief, lasting, side) = two_authorities();
-    let authorities = authorities(&side.credentials(), &mut TrackedFiles::default());
-    let servers = TrustInServers::new(authorities.unwrap().anchors, provider()).unwrap();
+    let authorities = trusted_cas(&side.credentials(), &mut TrackedFiles::default());
+    let servers = ServerVerifier::new(authorities.unwrap().anchors, provider()).unwrap();
     let judge = |issuer: &Authority, at: SystemTime| {
         let server = Side::new(issuer, &CertificateRequest::server("localhost"), issuer);
         let chain = chain_of(&server);

@@ -54,7 +54,7 @@ fn what_is_no_ca_is_not_taken_for_an_authority() {
     ] {
         params.is_ca = is_ca;
         side.with("ca.crt", params.self_signed(&key).unwrap().pem());
-        let authorities = authorities(&side.credentials(), &mut TrackedFiles::default());
+        let authorities = trusted_cas(&side.credentials(), &mut TrackedFiles::default());
         assert_eq!(authorities.is_ok(), expected);
     }
 }
@@ -66,7 +66,7 @@ fn a_root_of_version_1_is_taken_at_its_word() {
     };
     let taken = |pem: &str| {
         side.with("ca.crt", pem);
-        authorities(&side.credentials(), &mut TrackedFiles::default()).is_ok()
+        trusted_cas(&side.credentials(), &mut TrackedFiles::default()).is_ok()
     };
     assert!(taken(V1_ROOT));
     assert!(!taken(V1_ISSUED));

@@ -100,10 +100,10 @@ fn an_intermediate_that_may_not_sign_certificates_vouches_for_nobody() {
 fn a_client_takes_no_server_of_an_intermediate_that_may_not_sign_certificates() {
     let authority = Authority::generate_root("root", 1, Validity::days(30)).unwrap();
     let side = client_of(&authority, "alice");
-    let anchors = authorities(&side.credentials(), &mut TrackedFiles::default())
+    let anchors = trusted_cas(&side.credentials(), &mut TrackedFiles::default())
         .unwrap()
         .anchors;
-    let servers = TrustInServers::new(anchors, provider()).unwrap();
+    let servers = ServerVerifier::new(anchors, provider()).unwrap();
     let judge = |usages: &[KeyUsagePurpose]| {
         let mut chain = Chain::new(&authority);
         chain.intermediate.key_usages = usages.to_vec();
@@ -146,7 +146,7 @@ fn what_is_wrong_with_a_certificate_is_told_with_what_to_do() {
         ),
         (
             |chain| chain.intermediate.is_ca = IsCa::ExplicitNoCa,
-            "was signed with a certificate that is no CA's (no basic constraint CA:TRUE): have it",
+            "was signed with a certificate that is not a CA's (no basic constraint CA:TRUE): have it",
         ),
         (
             |chain| {
@@ -253,8 +253,8 @@ fn whoever_does_not_hold_the_key_is_told_so() {
     let client = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(TlsVersion::V1_3.and_newer())
         .unwrap()
-        .with_root_certificates(roots_of(
-            &authorities(&alice.credentials(), sources).unwrap().anchors,
+        .with_root_certificates(root_store(
+            &trusted_cas(&alice.credentials(), sources).unwrap().anchors,
         ))
         .with_client_cert_resolver(Arc::new(WithKeyOfAnother(Arc::new(CertifiedKey::new(
             chain_of(&alice),
@@ -308,7 +308,7 @@ fn a_key_that_cannot_be_used_is_told_with_what_to_do() {
         ),
         (
             ED448_KEY.to_owned(),
-            "of a kind that is not taken (ECDSA on P-256, P-384 or P-521, Ed25519, and RSA of 2048 to 8192 bits are taken); make another",
+            "of a kind that is not accepted (ECDSA on P-256, P-384 or P-521, Ed25519, and RSA of 2048 to 8192 bits are accepted); create another",
         ),
     ] {
         side.with("own.key", key);

@@ -178,7 +178,7 @@ fn a_list_that_ended_in_force_is_kept_and_hides_no_other() {
     let sources = &mut TrackedFiles::default();
     assert!(files.clients(None, sources).is_err());
     // As if it had been in date when it was read.
-    let authorities = authorities(&side.credentials(), sources).unwrap();
+    let authorities = trusted_cas(&side.credentials(), sources).unwrap();
     let now = SystemTime::now();
     let then = now - DAY * 2;
     let lists =

@@ -1,4 +1,4 @@
-//! One revocation list, and which certificates it speaks of.
+//! One revocation list (CRL), and which certificates it is for.
 
 use std::time::SystemTime;
 
@@ -10,48 +10,47 @@ use x509_parser::{
     revocation_list::CertificateRevocationList,
 };
 
-/// A list whose signature was checked.
+/// A list whose signature was verified.
 #[derive(Debug)]
-pub(super) struct List {
+pub(super) struct VerifiedCrl {
     pub(super) entries: CertRevocationList<'static>,
     pub(super) scope: Scope,
     pub(super) next_update: SystemTime,
 }
 
-/// Of which of its issuer's certificates a list speaks.
+/// Which certificates of its issuer a list is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     All,
-    /// By its issuing distribution point (RFC 5280 §5.2.5).
+    /// Those of its issuing distribution point (RFC 5280 §5.2.5).
     Some {
-        /// Where such lists are to be had: certificates name those that speak of them.
+        /// The URIs of the distribution point. A certificate names the lists that are for it.
         uris: Vec<String>,
         users_only: bool,
         cas_only: bool,
     },
 }
 
-/// What a certificate is in its chain.
+/// The role of a certificate in its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Client,
-    Authority,
+    Ca,
 }
 
-impl List {
-    /// Whether the certificate with this serial number, as it stands in there, is on it. A list
-    /// that cannot be searched names everybody.
-    pub(super) fn names(&self, serial: &[u8]) -> bool {
+impl VerifiedCrl {
+    /// Whether the certificate with this serial number, as DER encodes it, is on the list. If the list
+    /// cannot be searched, every certificate counts as revoked.
+    pub(super) fn contains(&self, serial: &[u8]) -> bool {
         !matches!(self.entries.find_serial(serial), Ok(None))
     }
 }
 
 impl Scope {
-    /// What the list says; `None` where that cannot be made out. WebPKI has taken the list before,
-    /// so there are no indirect lists, none for some reasons only, and none without the full name
-    /// of its distribution point.
-    pub(super) fn of(list: &CertificateRevocationList<'_>) -> Option<Self> {
-        let mut extensions = list.extensions().iter();
+    /// The scope of a list; `None` if it cannot be read. WebPKI has accepted the list before, so it is
+    /// not indirect, is for all reasons, and has the full name of its distribution point.
+    pub(super) fn of(crl: &CertificateRevocationList<'_>) -> Option<Self> {
+        let mut extensions = crl.extensions().iter();
         let Some(extension) =
             extensions.find(|extension| extension.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT)
         else {
@@ -69,7 +68,7 @@ impl Scope {
         })
     }
 
-    /// Whether a list of this scope is one for the certificate.
+    /// Whether a list of this scope is for the certificate.
     pub(super) fn covers(&self, certificate: &[u8], role: Role) -> bool {
         let Self::Some {
             uris: own,
@@ -79,7 +78,7 @@ impl Scope {
         else {
             return true;
         };
-        if *users_only && role != Role::Client || *cas_only && role != Role::Authority {
+        if *users_only && role != Role::Client || *cas_only && role != Role::Ca {
             return false;
         }
         let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
@@ -89,7 +88,7 @@ impl Scope {
         let Some(extension) =
             extensions.find(|extension| extension.oid == OID_X509_EXT_CRL_DISTRIBUTION_POINTS)
         else {
-            // A certificate that names no list leaves it to the issuer's.
+            // It names no list, so each list of its issuer is for it.
             return true;
         };
         let ParsedExtension::CRLDistributionPoints(points) = extension.parsed_extension() else {
@@ -104,7 +103,7 @@ impl Scope {
     }
 }
 
-/// Of a full name.
+/// The URIs in the full name of a distribution point.
 fn uris<'a>(name: Option<&'a DistributionPointName<'a>>) -> Option<impl Iterator<Item = &'a str>> {
     let Some(DistributionPointName::FullName(names)) = name else {
         return None;
