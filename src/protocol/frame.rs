@@ -75,8 +75,8 @@ fn count_lines(bytes: &[u8]) -> usize {
     memchr::memchr_iter(b'\n', bytes).count()
 }
 
-/// Lines that are being written. Each one is counted as it begins, so nobody has to look for line
-/// breaks later.
+/// Lines that are being written. Each one is counted as it begins, so line breaks need not be
+/// searched for later.
 #[derive(Debug, Default)]
 pub struct LineBuffer {
     bytes: Vec<u8>,

@@ -93,9 +93,9 @@ mod tests {
     #[test]
     fn a_bad_id_is_refused_without_showing_any_of_it() {
         let text = r#""\u001b190d5a8-3c4e-7b6f-8a1d-2e3f4a5b6c7d""#;
-        let fault = serde_json::from_str::<ClientId>(text)
+        let error = serde_json::from_str::<ClientId>(text)
             .unwrap_err()
             .to_string();
-        assert!(!fault.contains(char::is_control), "{fault:?}");
+        assert!(!error.contains(char::is_control), "{error:?}");
     }
 }

@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn says_what_was_expected_and_never_the_value() {
-        for (message, told) in [
+        for (message, expected) in [
             (
                 "invalid type: string \"tdg_a\", expected a sequence",
                 "expected a sequence",
@@ -41,13 +41,13 @@ mod tests {
             ),
             ("missing field `id`", "missing field `id`"),
         ] {
-            assert_eq!(without_values(message), told);
+            assert_eq!(without_values(message), expected);
         }
     }
 
     #[test]
     fn says_what_is_wrong_in_json_and_not_where() {
-        for (text, told) in [
+        for (text, expected) in [
             (r#""tdg_a at line 1""#, "expected a sequence"),
             (r#"["tdg_a"]"#, "expected u8"),
             (r#"["\ud800\n"]"#, "unexpected end of hex escape"),
@@ -55,7 +55,7 @@ mod tests {
             ("tdg_a", "expected ident"),
         ] {
             let error = serde_json::from_str::<Vec<u8>>(text).unwrap_err();
-            assert_eq!(describe_json_error(&error), told, "{text}");
+            assert_eq!(describe_json_error(&error), expected, "{text}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From the bytes of a line to a typed event, or to an error with a code.
 //!
-//! Owns the order in which a line is checked. A line with a fault is still answered with its own
+//! Owns the order in which a line is checked. A line with an error is still answered with its own
 //! `ref`, because the members are located before any of them is read.
 
 use std::borrow::Cow;

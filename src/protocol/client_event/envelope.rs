@@ -137,6 +137,7 @@ impl Fields<'_> {
 }
 
 impl<'a> Members<'a> for Envelope<'a> {
+    #[inline]
     fn take<A: MapAccess<'a>>(
         &mut self,
         name: Cow<'a, str>,
@@ -154,6 +155,7 @@ impl<'a> Members<'a> for Envelope<'a> {
 }
 
 impl<'a> Members<'a> for Fields<'a> {
+    #[inline]
     fn take<A: MapAccess<'a>>(
         &mut self,
         name: Cow<'a, str>,

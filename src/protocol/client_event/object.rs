@@ -18,7 +18,8 @@ pub(super) enum Object<T> {
 
 /// What an object is read into.
 pub(super) trait Members<'a>: Default {
-    /// Takes the value of the member `name`.
+    /// Takes the value of the member `name`. Implementations are marked `#[inline]`, since they run for
+    /// each member of each line.
     fn take<A: MapAccess<'a>>(
         &mut self,
         name: Cow<'a, str>,

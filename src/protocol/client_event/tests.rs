@@ -26,7 +26,10 @@ fn read(line: &[u8]) -> Result<ClientEvent<'_>, LineError<'_>> {
 /// The code that a line is refused with, and the `event` and `ref` of the answer.
 fn refusal(line: &[u8]) -> (Code, Option<String>, Option<String>) {
     match read(line) {
-        Ok(event) => panic!("{:?} was taken as {event:?}", String::from_utf8_lossy(line)),
+        Ok(event) => panic!(
+            "{:?} was accepted as {event:?}",
+            String::from_utf8_lossy(line)
+        ),
         Err(error) => (
             error.cause.code,
             error.event.map(Cow::into_owned),
@@ -42,14 +45,14 @@ fn assert_refused(line: &str, code: Code, event: Option<&str>, reference: Option
 }
 
 #[track_caller]
-fn assert_taken(line: &str) -> Value {
+fn assert_accepted(line: &str) -> Value {
     match read(line.as_bytes()) {
         Ok(event) => as_value(&event),
         Err(error) => panic!("{line}: {}", error.cause),
     }
 }
 
-/// Everything that an event says, to be compared.
+/// All values of an event, to be compared.
 fn as_value(event: &ClientEvent<'_>) -> Value {
     let content = match event {
         ClientEvent::RequestAuthentication(content) => json!({
@@ -71,7 +74,7 @@ fn as_value(event: &ClientEvent<'_>) -> Value {
     json!({"event": event.name().as_str(), "ref": event.reference(), "content": content})
 }
 
-/// Members that make a content of `name` whole.
+/// The members that the content of `name` needs.
 fn members_needed(name: EventName) -> &'static str {
     match name {
         EventName::Publish => r#""topic":"a/b","payload":1"#,

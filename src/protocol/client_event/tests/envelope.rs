@@ -47,8 +47,8 @@ fn the_own_id_and_nothing_else_is_the_own_id() {
             let members = members_needed(*name);
             format!(r#"{{"event":"{name}","id":"{id}","content":{{{members},"ref":"r"}}}}"#)
         };
-        assert_taken(&line("__"));
-        assert_taken(&line(OWN_ID_TEXT));
+        assert_accepted(&line("__"));
+        assert_accepted(&line(OWN_ID_TEXT));
         let upper = OWN_ID_TEXT.to_uppercase();
         let simple = OWN_ID_TEXT.replace('-', "");
         let urn = format!("urn:uuid:{OWN_ID_TEXT}");
@@ -174,20 +174,20 @@ fn null_stands_for_a_member_that_is_left_out() {
             .copied();
         for member in optional.chain(["ref", "token", "presence"]) {
             assert_eq!(
-                assert_taken(&line("", &format!(r#","{member}":null"#))),
-                assert_taken(&line("", ""))
+                assert_accepted(&line("", &format!(r#","{member}":null"#))),
+                assert_accepted(&line("", ""))
             );
             // It is a member all the same.
             let twice = line("", &format!(r#","{member}":null,"{member}":null"#));
             assert_refused(&twice, Code::MalformedEvent, None, None);
         }
         assert_eq!(
-            assert_taken(&line(r#","timestamp":null"#, "")),
-            assert_taken(&line("", ""))
+            assert_accepted(&line(r#","timestamp":null"#, "")),
+            assert_accepted(&line("", ""))
         );
     }
     let payload = r#"{"event":"publish","id":"__","content":{"topic":"a","payload":null}}"#;
-    assert_eq!(assert_taken(payload)["content"]["payload"], "null");
+    assert_eq!(assert_accepted(payload)["content"]["payload"], "null");
 }
 
 #[test]
@@ -198,13 +198,13 @@ fn a_ref_has_64_bytes_at_most() {
             format!(r#"{{"event":"{name}","id":"__","content":{{{members},"ref":"{reference}"}}}}"#)
         };
         for reference in ["", "r", &"x".repeat(64), &"ü".repeat(32)] {
-            assert_eq!(assert_taken(&line(reference))["ref"], reference);
+            assert_eq!(assert_accepted(&line(reference))["ref"], reference);
         }
         assert_eq!(
-            assert_taken(&line(&r"\u0078".repeat(64)))["ref"],
+            assert_accepted(&line(&r"\u0078".repeat(64)))["ref"],
             "x".repeat(64)
         );
-        assert_eq!(assert_taken(&line(r#"\"\n\\"#))["ref"], "\"\n\\");
+        assert_eq!(assert_accepted(&line(r#"\"\n\\"#))["ref"], "\"\n\\");
         for reference in [&"x".repeat(65), &"ü".repeat(33), &r"\u0078".repeat(65)] {
             assert_refused(
                 &line(reference),
@@ -232,7 +232,7 @@ fn a_timestamp_is_rfc_3339_or_left_out() {
             r#""1970-01-01T00:00:00-00:00""#,
             r#""2026-01-31T12:00:00\u005a""#,
         ] {
-            assert_taken(&line(timestamp));
+            assert_accepted(&line(timestamp));
         }
         for timestamp in [
             "1769860800",
@@ -251,11 +251,11 @@ fn a_timestamp_is_rfc_3339_or_left_out() {
     }
 }
 
-/// One line with everything wrong, mended from the front, hears of one fault after the other.
+/// A line with every error, corrected from the front, is refused for one error after the other.
 #[test]
 fn the_first_error_is_reported() {
     let says_no = |_| Err(CodedError::new(Code::NotAuthenticated, "not yet"));
-    let told = |line: &str, allowed: bool| {
+    let code_of = |line: &str, allowed: bool| {
         let decoded = if allowed {
             decode(line.as_bytes(), OWN_ID, |_| Ok(()))
         } else {
@@ -297,10 +297,10 @@ fn the_first_error_is_reported() {
         ),
     ];
     for (line, allowed, code) in &steps {
-        assert_eq!(told(line, *allowed), *code, "{line}");
+        assert_eq!(code_of(line, *allowed), *code, "{line}");
     }
     let after_timestamp = r#"{"event":"publish","id":"__","content":{"topic":""}}"#;
-    assert_eq!(told(after_timestamp, true), Code::InvalidTopic);
+    assert_eq!(code_of(after_timestamp, true), Code::InvalidTopic);
 }
 
 #[test]

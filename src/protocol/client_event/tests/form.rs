@@ -80,7 +80,7 @@ fn a_payload_must_be_json() {
 
 #[test]
 fn a_control_character_stands_in_a_string_only_escaped() {
-    // The place of the character is marked by a `?`.
+    // The `?` is replaced by the character.
     for line in [
         r#"{"event":"publi?sh","id":"__","content":{"topic":"a","payload":1}}"#,
         r#"{"event":"publish","id":"_?_","content":{"topic":"a","payload":1}}"#,
@@ -113,7 +113,7 @@ fn a_byte_order_mark_is_malformed() {
 
 #[test]
 fn invalid_utf8_is_malformed_wherever_it_stands() {
-    // The place of the fault is marked by a `?`.
+    // The `?` is replaced by the bad bytes.
     for line in [
         r#"{"event":"p?ng","id":"__"}"#,
         r#"{"event":"ping","id":"_?"}"#,
@@ -154,12 +154,12 @@ fn a_carriage_return_is_malformed_wherever_it_stands() {
         }
     }
     // Escaped, it is a character like any other.
-    assert_taken(r#"{"event":"publish","id":"__","content":{"topic":"a","payload":"\r"}}"#);
+    assert_accepted(r#"{"event":"publish","id":"__","content":{"topic":"a","payload":"\r"}}"#);
 }
 
 #[test]
 fn white_space_between_members_is_json() {
-    assert_taken(
+    assert_accepted(
         " \t{ \"event\" : \"publish\" ,\t\"id\":\"__\", \"content\" : { \"topic\" :\"a\", \"payload\" : [ ] } } ",
     );
 }
@@ -201,19 +201,19 @@ fn a_member_that_stands_twice_is_malformed() {
 
 #[test]
 fn members_further_down_may_stand_twice() {
-    assert_taken(
+    assert_accepted(
         r#"{"event":"publish","id":"__","x":{"a":1,"a":2},"content":{"topic":"a","payload":{"a":1,"a":2},"x":[{"a":1,"a":2}]}}"#,
     );
     // The same name in both objects is not the same member.
-    assert_taken(r#"{"event":"ping","id":"__","ref":1,"content":{"event":1,"id":2,"ref":"r"}}"#);
+    assert_accepted(r#"{"event":"ping","id":"__","ref":1,"content":{"event":1,"id":2,"ref":"r"}}"#);
 }
 
 #[test]
 fn members_escaped_in_their_names_are_those_members() {
-    assert_taken(
+    assert_accepted(
         r#"{"\u0065vent":"publish","i\u0064":"\u005f_","c\u006fntent":{"top\u0069c":"a","p\u0061yload":1}}"#,
     );
-    assert_taken(r#"{"event":"p\u0069ng","id":"__"}"#);
+    assert_accepted(r#"{"event":"p\u0069ng","id":"__"}"#);
 }
 
 #[test]
@@ -240,19 +240,19 @@ fn nests_32_deep_and_no_deeper() {
             (2, &content),
             (2, &payload),
         ] {
-            assert_taken(&line(value(NESTING_MAX - place)));
+            assert_accepted(&line(value(NESTING_MAX - place)));
             let too_deep = line(value(NESTING_MAX - place + 1));
             assert_refused(&too_deep, Code::MalformedEvent, None, None);
             let far_too_deep = line(value(100_000));
             assert_refused(&far_too_deep, Code::MalformedEvent, None, None);
         }
     }
-    // `content` itself may be no object, but no deep one either.
+    // A `content` that is no object is an error of its own, unless it is too deep as well.
     let line = format!(r#"{{"event":"ping","id":"__","content":{}}}"#, arrays(31));
     assert_refused(&line, Code::InvalidField, Some("ping"), None);
     let line = format!(r#"{{"event":"ping","id":"__","content":{}}}"#, arrays(32));
     assert_refused(&line, Code::MalformedEvent, None, None);
-    // Only openings, as a peer may send that hopes for a deep recursion.
+    // Only openings, as a hostile peer might send to cause a deep recursion.
     for opening in ["[", "{", r#"{"a":"#] {
         assert_refused(&opening.repeat(300_000), Code::MalformedEvent, None, None);
     }
@@ -266,16 +266,16 @@ fn brackets_in_strings_do_not_nest() {
         r#"\"["#.repeat(300),
         r"\\[".repeat(300),
     ] {
-        assert_taken(&format!(
+        assert_accepted(&format!(
             r#"{{"event":"publish","id":"__","content":{{"topic":"a","payload":"{text}"}}}}"#
         ));
     }
     // Many openings, and none of them deep.
-    assert_taken(&format!(
+    assert_accepted(&format!(
         r#"{{"event":"publish","id":"__","content":{{"topic":"a","payload":[{}1]}}}}"#,
         "[],{},".repeat(300)
     ));
-    // A string that seems to end and does not: the brackets behind its end count.
+    // The string ends although its last quote seems to be escaped: the brackets after it count.
     let line = format!(
         r#"{{"event":"publish","id":"__","content":{{"topic":"a","payload":["\\",{}{}]}}}}"#,
         "[".repeat(30),
