@@ -87,7 +87,7 @@ impl Audit {
         if self.repeats.is_news(Kind::Event(event), subject, 1) {
             warn!(
                 target: AUDIT_TARGET, event, address = %network,
-                "too many connection connection_rate: more of this address are closed unheard"
+                "too many connection attempts: more from this address are closed before TLS"
             );
         }
     }
