@@ -42,6 +42,7 @@ mod dialogue;
 mod driver;
 mod error;
 mod options;
+mod silence;
 mod subscription;
 
 use std::{sync::Arc, time::Duration};

@@ -125,7 +125,9 @@ fn is_of_unknown_ca(cause: &io::Error) -> bool {
     let tls = cause.get_ref().and_then(|inner| inner.downcast_ref());
     matches!(
         tls,
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer))
+        Some(Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature
+        ))
     )
 }
 

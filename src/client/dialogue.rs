@@ -153,6 +153,12 @@ impl Dialogue {
         }
     }
 
+    /// Asks the broker for a sign of life.
+    pub(super) fn ping(&mut self) {
+        let reference = Some(self.number().to_string().into());
+        self.say(&ClientEvent::Ping(OnlyRef { reference }));
+    }
+
     /// Renews every subscription on a new connection.
     pub(super) fn subscribe_again(&mut self) {
         self.subscribers

@@ -991,6 +991,26 @@ fn sub_comes_back_after_the_broker_says_so_and_receives_again() {
     assert!(subscriber.is_running());
 }
 
+/// The CAs that it trusts do not change while it runs.
+#[test]
+fn sub_does_not_try_again_a_broker_that_it_cannot_trust() {
+    let mut broker = Broker::start();
+    let mut subscriber = broker.subscriber("s", &["sub", "-t", "a"]);
+    broker.signal(Signal::KILL);
+    broker.process().wait();
+    let others = Arc::new(Certificates::new());
+    let mut command = serve(&others);
+    command.args(["--listen", &broker.address.to_string()]);
+    let _impostor = Broker::launch(command, &others);
+    let outcome = subscriber.wait();
+    assert_eq!(outcome.code, Some(1));
+    let last = outcome.err.last().unwrap();
+    assert!(
+        last.contains("not from a CA that this client trusts"),
+        "{last}"
+    );
+}
+
 #[test]
 fn sub_that_must_not_come_back_ends_with_1() {
     let mut broker = Broker::start();
