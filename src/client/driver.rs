@@ -13,7 +13,8 @@ use tokio::{
 use super::{
     Error, Options, State,
     connection::{self, Connection, Lines},
-    dialogue::{Dialogue, Request},
+    dialogue::Dialogue,
+    request::Request,
     silence::{Overdue, Silence},
 };
 

@@ -1,0 +1,73 @@
+//! `tidings certs issue`
+
+use std::{io::Write, net::IpAddr};
+
+use super::folder::{DAYS_MAX, FolderArgument, first_of, tell_serial};
+use crate::{
+    pki::{CERTIFICATE_DAYS, CertificateFolder, CertificateRequest, Purpose, Validity},
+    text::harmless_path,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Issue {
+    /// Names the files, and the client or server as the certificate's common name.
+    name: String,
+    #[command(flatten)]
+    folder: FolderArgument,
+    /// Make it for a server instead of a client. Without --dns and --ip, NAME is the name that
+    /// clients reach it by.
+    #[arg(long)]
+    server: bool,
+    /// Add a DNS name. Can be given again.
+    #[arg(long, value_name = "NAME")]
+    dns: Vec<String>,
+    /// Add an IP address. Can be given again.
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Vec<IpAddr>,
+    /// Add a URI. Can be given again, but --identity-from san-uri wants exactly one.
+    #[arg(long, value_name = "URI")]
+    uri: Vec<String>,
+    /// Add an e-mail address. Can be given again, but --identity-from san-email wants exactly one.
+    #[arg(long, value_name = "ADDRESS")]
+    email: Vec<String>,
+    /// Days for which it is good.
+    #[arg(long, value_name = "N", default_value_t = CERTIFICATE_DAYS,
+        value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX))]
+    days: u32,
+}
+
+impl Issue {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let Self {
+            name,
+            folder,
+            server,
+            dns,
+            ip,
+            uri,
+            email,
+            days,
+        } = self;
+        let named = if server && dns.is_empty() && ip.is_empty() {
+            CertificateRequest::server(&name)
+        } else {
+            let mut request = CertificateRequest::client(&name);
+            if server {
+                request.purpose = Purpose::Server;
+            }
+            request.dns = dns;
+            request.ips = ip;
+            request
+        };
+        let request = CertificateRequest {
+            uris: uri,
+            emails: email,
+            valid: Validity::days(days),
+            ..named
+        };
+        let files = CertificateFolder::new(folder.dir).issue(&name, &request)?;
+        writeln!(out, "made {}", harmless_path(&files.key))?;
+        writeln!(out, "made {}", harmless_path(&files.certificate))?;
+        tell_serial(&first_of(&files.certificate)?, out)
+    }
+}

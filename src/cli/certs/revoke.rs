@@ -1,0 +1,130 @@
+//! `tidings certs revoke`, and what is told of a revocation list that was written.
+
+use std::{io::Write, path::PathBuf};
+
+use chrono::{DateTime, Utc};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::folder::{FolderArgument, find, first_of};
+use crate::{
+    cli::{exit::UsageError, say::say},
+    pki::{
+        CertificateFolder, RevocationReason, RevokeReport, Revoked, Serial,
+        inspect::CertificateSummary,
+    },
+    text::{day_and_time, harmless_path},
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Revoke {
+    /// A name in the folder, such as alice; or a PEM file.
+    #[arg(
+        value_name = "NAME|FILE",
+        required_unless_present = "serial",
+        conflicts_with = "serial"
+    )]
+    certificate: Option<PathBuf>,
+    /// The certificate's serial number in hexadecimal, when its file is gone. Whether there ever
+    /// was one with it is not checked.
+    #[arg(long, value_name = "HEX")]
+    serial: Option<Serial>,
+    /// Why.
+    #[arg(long, value_name = "REASON", default_value = RevocationReason::default().as_str(),
+        value_parser = reasons())]
+    reason: RevocationReason,
+    #[command(flatten)]
+    folder: FolderArgument,
+}
+
+/// The words of RFC 5280.
+fn reasons() -> impl TypedValueParser<Value = RevocationReason> {
+    PossibleValuesParser::new(RevocationReason::OF_CERTIFICATES.map(RevocationReason::as_str))
+        .map(|name| RevocationReason::from_name(&name).unwrap_or_default())
+}
+
+impl Revoke {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let Self {
+            certificate,
+            serial,
+            reason,
+            folder,
+        } = self;
+        let what = match (certificate, serial) {
+            (_, Some(serial)) => Revoked::Serial(serial),
+            (Some(wanted), None) => Revoked::Certificate(find(&wanted, &folder.dir)?),
+            (None, None) => {
+                let fault = "give a certificate's name, its file, or --serial";
+                return Err(UsageError(fault.to_owned()).into());
+            }
+        };
+        let folder = CertificateFolder::new(folder.dir);
+        let report = folder.revoke(&what, reason)?;
+        tell_revoked(&report, &folder, out)?;
+        if let Revoked::Certificate(path) = &what {
+            warn_of_servers(&first_of(path)?);
+        }
+        Ok(())
+    }
+}
+
+/// A server's certificate on a list looks like more than it is.
+fn warn_of_servers(certificate: &CertificateSummary) {
+    if certificate.is_for_servers() {
+        say(format!(
+            "warning: it is for servers, and clients look at no list: until {} they take whoever has its key; `tidings certs issue NAME --server` makes another for it",
+            day_and_time(certificate.not_after)
+        ));
+    }
+}
+
+pub(super) fn tell_revoked(
+    report: &RevokeReport,
+    folder: &CertificateFolder,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let (revocation, list) = (&report.revocation, folder.crl());
+    let (serial, reason, list) = (&revocation.serial, revocation.reason, harmless_path(&list));
+    if report.was_there {
+        writeln!(
+            out,
+            "left {list}: {serial} is on it since {} ({reason})",
+            day_and_time(revocation.since)
+        )?;
+        return Ok(());
+    }
+    writeln!(out, "revoked {serial} ({reason})")?;
+    tell_list(
+        folder,
+        report.list.next_update,
+        report.owner_lost.as_deref(),
+        out,
+    )
+}
+
+/// What was written, until when it serves, and what makes it count.
+pub(super) fn tell_list(
+    folder: &CertificateFolder,
+    next_update: DateTime<Utc>,
+    owner_lost: Option<&str>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let list = folder.crl();
+    writeln!(
+        out,
+        "made {}, good until {}",
+        harmless_path(&list),
+        day_and_time(next_update)
+    )?;
+    say(format!(
+        "a server that runs with --crl {} takes it within its --reload-interval, or at once on SIGHUP",
+        list.display()
+    ));
+    if let Some(reason) = owner_lost {
+        say(format!(
+            "warning: {} belongs to this user now, as its owner could not be kept ({reason}): can the server still read it?",
+            list.display()
+        ));
+    }
+    Ok(())
+}
