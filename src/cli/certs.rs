@@ -1,5 +1,5 @@
-//! `tidings certs`: make certificates, take them back, renew them, and look at them. One file for each
-//! subcommand; `folder` is what they share.
+//! `tidings certs`: create, revoke, renew and show certificates. One file for each subcommand;
+//! `folder` has what they share.
 
 mod folder;
 mod init;
@@ -10,39 +10,39 @@ mod show;
 
 use std::io;
 
-const EXIT_CODES: &str = "Exit code: 0 done, 64 typed wrongly, or a file that cannot be used.";
+const EXIT_CODES: &str = "Exit code: 0 done, 64 bad usage, or a file that cannot be used.";
 
-/// Make certificates, take them back, renew them, and look at them.
+/// Create, revoke, renew and show certificates.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) enum CertsCommand {
-    /// Make a CA, a server certificate for this machine, and the clients alice and bob.
+    /// Create a CA, a server certificate for this machine, and the clients alice and bob.
     ///
-    /// With them comes ca.crl, the list of certificates that the CA has taken back: none as yet.
+    /// Also creates ca.crl, the CA's revocation list, which is empty at first.
     ///
-    /// Makes only what is missing and never overwrites a file. For development: who can read
-    /// ca.key can become anyone.
+    /// Creates only what is missing and never overwrites a file. For development: everyone who can
+    /// read ca.key can impersonate every client.
     #[command(after_help = "Examples:\n  \
         tidings certs init\n  \
         tidings certs init --certs /srv/broker/certs --days 90\n  \
         tidings certs init --dns broker.example.org --ip 192.0.2.7")]
     Init(init::Init),
-    /// Make a key and a certificate, signed by the CA of the folder.
+    /// Create a key and a certificate, signed by the CA of the folder.
     ///
     /// Writes NAME.key and NAME.crt beside ca.crt. NAME is also the common name, which is the
-    /// identity that a client gets unless the server runs with another --identity-from.
+    /// client's identity unless the broker runs with another --identity-from.
     #[command(after_help = "Examples:\n  \
         tidings certs issue carol\n  \
         tidings certs issue sensor-7 --uri spiffe://example.org/sensor-7 --days 30\n  \
         tidings certs issue broker --server --dns broker.example.org --ip 192.0.2.7")]
     Issue(issue::Issue),
-    /// Take a certificate back: put it on the CA's revocation list, ca.crl.
+    /// Revoke a certificate: add it to the CA's revocation list, ca.crl.
     ///
-    /// Whoever is on the list of a server's --crl is not let in any more, and thrown out when the
-    /// server takes the new list: at once on SIGHUP, else within --reload-interval. There is no
-    /// way back: issue a certificate under another name, or, to let the same name in again, `tidings
-    /// certs renew NAME --even-if-revoked`. Clients look at no list: a server's certificate that is
-    /// on it is still a server's to them.
+    /// A broker that runs with the list as its --crl rejects the certificate, and disconnects clients
+    /// that use it, once it reads the new list: at once on SIGHUP, otherwise within --reload-interval.
+    /// Revocation is final. Issue a certificate for another name, or one for the same name with
+    /// `tidings certs renew NAME --even-if-revoked`. Clients do not read the list: they still trust a
+    /// server certificate that is on it.
     #[command(after_help = "Examples:\n  \
         tidings certs revoke carol --reason keyCompromise\n  \
         tidings certs revoke /srv/old/sensor-7.crt\n  \
@@ -50,24 +50,24 @@ pub(crate) enum CertsCommand {
     Revoke(revoke::Revoke),
     /// Renew a certificate, or, without NAME, the revocation list.
     ///
-    /// With NAME: makes a new key, and a certificate that says the same and is good for as long as
-    /// the old one was. They take the place of NAME.key and NAME.crt; the old two are kept as
-    /// NAME.old.key and NAME.old.crt, in place of those of an earlier renewal when these have expired
-    /// or are revoked. The old certificate stays good until its end, so that there is time to bring
-    /// the new one to where it is used; `tidings certs revoke NAME.old`, or --revoke, ends it. A name
-    /// that is revoked gets no other certificate, unless by --even-if-revoked.
+    /// With NAME: creates a new key, and a certificate with the same content that is valid for as long
+    /// as the old one was. They replace NAME.key and NAME.crt. The old files are kept as NAME.old.key
+    /// and NAME.old.crt; files of an earlier renewal are replaced if they have expired or are revoked.
+    /// The old certificate stays valid until it expires, so that there is time to install the new
+    /// one. `tidings certs revoke NAME.old`, or --revoke, ends it earlier. A revoked certificate is
+    /// not renewed without --even-if-revoked.
     ///
-    /// Without NAME: signs ca.crl anew, all that is on it kept. A server takes no list that has
+    /// Without NAME: signs ca.crl again, with the same entries. A broker accepts no list that has
     /// expired.
     #[command(after_help = "Examples:\n  \
         tidings certs renew\n  \
         tidings certs renew alice\n  \
         tidings certs renew sensor-7 --revoke")]
     Renew(renew::Renew),
-    /// Show what a certificate or revocation list says, and how long it is good.
+    /// Show the content of a certificate or revocation list, and how long it is valid.
     ///
-    /// Of a certificate also which identity it gives. Shows what is written in the file; it does
-    /// not check who signed it.
+    /// For a certificate, also the identity that it gives. Shows what is written in the file, and does
+    /// not check the signature.
     #[command(after_help = "Examples:\n  \
         tidings certs show alice\n  \
         tidings certs show ca.crl\n  \
@@ -75,7 +75,7 @@ pub(crate) enum CertsCommand {
     Show(show::Show),
 }
 
-/// Does what the command says. What was made or found goes to stdout, the rest to stderr.
+/// Runs a subcommand. What it creates or finds goes to stdout, messages to stderr.
 pub(crate) fn run(command: CertsCommand) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match command {

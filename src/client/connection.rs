@@ -55,10 +55,10 @@ impl<S: AsyncRead> Lines<S> {
         Ok(())
     }
 
-    /// Calls `hear` with every whole line of what has come, up to the first that fails.
+    /// Calls `handle` with every whole line of what has come, up to the first that fails.
     pub(super) fn each(
         &mut self,
-        mut hear: impl FnMut(ServerLine<'_>, &[u8]) -> Result<(), Error>,
+        mut handle: impl FnMut(ServerLine<'_>, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut rest = self.reader.buffer();
         let (len, mut outcome) = (rest.len(), Ok(()));
@@ -66,7 +66,7 @@ impl<S: AsyncRead> Lines<S> {
             && outcome.is_ok()
         {
             outcome = match line {
-                Ok(line) => parse(line).and_then(|parsed| hear(parsed, line)),
+                Ok(line) => parse(line).and_then(|parsed| handle(parsed, line)),
                 Err(_) => Err(Error::Protocol("a line without an end".to_owned())),
             };
         }

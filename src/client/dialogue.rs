@@ -45,12 +45,12 @@ pub(super) struct Dialogue {
     /// Numbers requests and subscriptions alike.
     last_number: u64,
     /// `Some` once `disconnecting` is said, with who waits for the end.
-    leaving: Option<Vec<Reply<()>>>,
+    closing: Option<Vec<Reply<()>>>,
 }
 
 impl Dialogue {
-    pub(super) const fn is_leaving(&self) -> bool {
-        self.leaving.is_some()
+    pub(super) const fn is_disconnecting(&self) -> bool {
+        self.closing.is_some()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -92,27 +92,27 @@ impl Dialogue {
             }
             Request::ListClients { reply } => {
                 let reference = Some(self.expect(Waiting::ListClients(reply)));
-                self.say(&ClientEvent::ListClients(OnlyRef { reference }));
+                self.send(&ClientEvent::ListClients(OnlyRef { reference }));
             }
             Request::Close { reply } => {
-                self.leave();
-                self.leaving.get_or_insert_default().push(reply);
+                self.disconnect();
+                self.closing.get_or_insert_default().push(reply);
             }
         }
     }
 
     /// Takes leave of the server, once.
-    pub(super) fn leave(&mut self) {
-        if !self.is_leaving() {
-            self.leaving = Some(Vec::new());
-            self.say(&ClientEvent::Disconnecting(OnlyRef::default()));
+    pub(super) fn disconnect(&mut self) {
+        if !self.is_disconnecting() {
+            self.closing = Some(Vec::new());
+            self.send(&ClientEvent::Disconnecting(OnlyRef::default()));
         }
     }
 
     /// Asks the broker for a sign of life.
     pub(super) fn ping(&mut self) {
         let reference = Some(self.number().to_string().into());
-        self.say(&ClientEvent::Ping(OnlyRef { reference }));
+        self.send(&ClientEvent::Ping(OnlyRef { reference }));
     }
 
     /// Renews every subscription on a new connection.
@@ -144,7 +144,7 @@ impl Dialogue {
             }
         }
         for reply in self
-            .leaving
+            .closing
             .iter_mut()
             .flat_map(|replies| replies.drain(..))
         {
@@ -154,14 +154,14 @@ impl Dialogue {
     }
 
     /// Takes one line of the server; `raw` is the same as it came.
-    pub(super) fn hear(&mut self, line: ServerLine<'_>, raw: &[u8]) -> Result<(), Error> {
+    pub(super) fn handle_line(&mut self, line: ServerLine<'_>, raw: &[u8]) -> Result<(), Error> {
         match line.event {
             Some(ServerEvent::Message(message)) => {
                 self.deliver(&message, &line.id, &line.timestamp, raw)?;
             }
             // A server that does not read what is there already needs no more of it.
             Some(ServerEvent::Ping(_)) if !self.has_room() => {}
-            Some(ServerEvent::Ping(_)) => self.say(&ClientEvent::Pong(OnlyRef::default())),
+            Some(ServerEvent::Ping(_)) => self.send(&ClientEvent::Pong(OnlyRef::default())),
             Some(ServerEvent::Published(published)) => {
                 if let Some(Waiting::Publish(reply)) = self.answered(&published.reference) {
                     let receivers = published.receivers;
@@ -212,7 +212,7 @@ impl Dialogue {
             }
         }
         // Nothing is said after the farewell.
-        if unread && !self.is_leaving() {
+        if unread && !self.is_disconnecting() {
             self.forget_unread();
         }
         Ok(())
@@ -239,7 +239,7 @@ impl Dialogue {
                 .values()
                 .any(|other| other.filters.contains(filter))
             {
-                self.say(&ClientEvent::Unsubscribe(Subscribe {
+                self.send(&ClientEvent::Unsubscribe(Subscribe {
                     topic: filter.clone(),
                     reference: None,
                 }));
@@ -343,7 +343,7 @@ impl Dialogue {
         subscriber.unanswered.clone_from(&filters);
         for topic in filters {
             let reference = Some(self.expect(Waiting::Subscribe(number, topic.clone())));
-            self.say(&ClientEvent::Subscribe(Subscribe { topic, reference }));
+            self.send(&ClientEvent::Subscribe(Subscribe { topic, reference }));
         }
     }
 
@@ -369,7 +369,7 @@ impl Dialogue {
         }
     }
 
-    fn say(&mut self, event: &ClientEvent<'_>) {
+    fn send(&mut self, event: &ClientEvent<'_>) {
         self.outgoing.extend_from_slice(&encode(event));
     }
 

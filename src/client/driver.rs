@@ -50,7 +50,7 @@ impl Driver {
         let error = loop {
             let error = Arc::new(self.drive(connection).await);
             self.dialogue.connection_ended(&error);
-            if self.dialogue.is_leaving() || !error.is_retryable() {
+            if self.dialogue.is_disconnecting() || !error.is_retryable() {
                 break error;
             }
             connection = match self.reconnect(error).await {
@@ -78,8 +78,8 @@ impl Driver {
             tokio::select! {
                 ready = lines.ready() => {
                     silence.ended();
-                    let heard = ready.and_then(|()| lines.each(|line, raw| dialogue.hear(line, raw)));
-                    if let Err(error) = heard {
+                    let handled = ready.and_then(|()| lines.each(|line, raw| dialogue.handle_line(line, raw)));
+                    if let Err(error) = handled {
                         return error;
                     }
                 }
@@ -87,17 +87,17 @@ impl Driver {
                     if !is_flushed || !dialogue.outgoing.is_empty() =>
                 {
                     if let Err(error) = sent {
-                        return self.hear_out(lines, Error::Lost(error)).await;
+                        return self.read_remaining(lines, Error::Lost(error)).await;
                     }
                 }
                 taken = self.requests.recv_many(&mut requests, BATCH_LEN_MAX),
-                    if has_room && !dialogue.is_leaving() =>
+                    if has_room && !dialogue.is_disconnecting() =>
                 {
                     requests.drain(..).for_each(|request| dialogue.ask(request));
                     if taken == 0 {
-                        dialogue.leave();
+                        dialogue.disconnect();
                     }
-                    if dialogue.is_leaving() {
+                    if dialogue.is_disconnecting() {
                         silence = Silence::after_last_line(CLOSE_TIMEOUT);
                     }
                 }
@@ -111,18 +111,18 @@ impl Driver {
 
     /// Takes what the server has said before it would hear no more: answers to what was sent before,
     /// and perhaps why it closes. Tells why the connection ended, `lost` where nothing says more.
-    async fn hear_out<S: AsyncRead>(&mut self, mut lines: Lines<S>, lost: Error) -> Error {
+    async fn read_remaining<S: AsyncRead>(&mut self, mut lines: Lines<S>, lost: Error) -> Error {
         let dialogue = &mut self.dialogue;
-        let hearing = async {
+        let reading = async {
             loop {
                 lines.ready().await.ok()?;
-                let heard = lines.each(|line, raw| dialogue.hear(line, raw));
-                if let Err(error) = heard {
+                let handled = lines.each(|line, raw| dialogue.handle_line(line, raw));
+                if let Err(error) = handled {
                     return Some(error);
                 }
             }
         };
-        let said = timeout(CLOSE_TIMEOUT, hearing).await;
+        let said = timeout(CLOSE_TIMEOUT, reading).await;
         said.ok().flatten().unwrap_or(lost)
     }
 

@@ -1,3 +1,5 @@
+//! Where a client connects, as whom, and whether it reconnects.
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;

@@ -139,7 +139,7 @@ impl Configuration {
         Settings {
             listen: values.listening.listen.clone(),
             reload_interval: values.access.reload_interval,
-            identity_source: values.tls.identity_from.into(),
+            identity_source: values.tls.identity_from,
             broker: broker::Limits {
                 connections,
                 connections_per_identity: limits.max_connections_per_identity,

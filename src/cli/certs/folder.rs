@@ -26,7 +26,7 @@ pub(crate) struct FolderArgument {
     pub(super) dir: PathBuf,
 }
 
-/// By which it can be revoked when its file is gone.
+/// With the serial number, it can be revoked even if its file is gone.
 pub(super) fn tell_serial(
     certificate: &CertificateSummary,
     out: &mut impl Write,
@@ -39,7 +39,7 @@ pub(super) fn first_of(path: &Path) -> anyhow::Result<CertificateSummary> {
     Ok(CertificateSummary::read(path)?.swap_remove(0))
 }
 
-/// A bare word is looked up in the folder first; whatever else is there is a file.
+/// A word without a slash is looked up in the folder first. Anything else is a file.
 pub(super) fn find(wanted: &Path, dir: &Path) -> Result<PathBuf, UsageError> {
     let folder = CertificateFolder::new(dir);
     let in_folder = wanted

@@ -4,7 +4,7 @@ use std::{io::Write, net::IpAddr, path::Path};
 
 use super::folder::{DAYS_MAX, FolderArgument};
 use crate::{
-    cli::say::say,
+    cli::stderr::print_message,
     clock,
     pki::{
         CERTIFICATE_DAYS, CertificateFolder, ServerNames, Validity, inspect::CertificateSummary,
@@ -16,13 +16,13 @@ use crate::{
 pub(crate) struct Init {
     #[command(flatten)]
     folder: FolderArgument,
-    /// Add a DNS name to the server's certificate, beside localhost. Can be given again.
+    /// Add a DNS name to the server's certificate, beside localhost. May be given several times.
     #[arg(long, value_name = "NAME")]
     dns: Vec<String>,
-    /// Add an IP address to the server's certificate, beside 127.0.0.1 and ::1. Can be given again.
+    /// Add an IP address to the server's certificate, beside 127.0.0.1 and ::1. May be given several times.
     #[arg(long, value_name = "ADDRESS")]
     ip: Vec<IpAddr>,
-    /// Days for which the server's and the clients' certificates are good.
+    /// Days for which the certificates of server and clients are valid.
     #[arg(long, value_name = "N", default_value_t = CERTIFICATE_DAYS,
         value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX))]
     days: u32,
@@ -53,7 +53,7 @@ impl Init {
     }
 }
 
-/// What was left as it was may be of no use any more, and nothing else would say so here.
+/// A certificate that was left may have expired, and nothing else reports that here.
 fn warn_of_end(path: &Path) {
     let warning = match CertificateSummary::read(path).map(|summaries| summaries.into_iter().next())
     {
@@ -65,5 +65,5 @@ fn warn_of_end(path: &Path) {
         Ok(_) => return,
         Err(fault) => fault.to_string(),
     };
-    say(format!("warning: {warning}"));
+    print_message(format!("warning: {warning}"));
 }

@@ -10,27 +10,27 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Issue {
-    /// Names the files, and the client or server as the certificate's common name.
+    /// The name of the files, and the common name of the certificate.
     name: String,
     #[command(flatten)]
     folder: FolderArgument,
-    /// Make it for a server instead of a client. Without --dns and --ip, NAME is the name that
-    /// clients reach it by.
+    /// Create it for a server instead of a client. Without --dns and --ip, NAME is the name that
+    /// clients connect to.
     #[arg(long)]
     server: bool,
-    /// Add a DNS name. Can be given again.
+    /// Add a DNS name. May be given several times.
     #[arg(long, value_name = "NAME")]
     dns: Vec<String>,
-    /// Add an IP address. Can be given again.
+    /// Add an IP address. May be given several times.
     #[arg(long, value_name = "ADDRESS")]
     ip: Vec<IpAddr>,
-    /// Add a URI. Can be given again, but --identity-from san-uri wants exactly one.
+    /// Add a URI. May be given several times, but --identity-from san-uri wants exactly one.
     #[arg(long, value_name = "URI")]
     uri: Vec<String>,
-    /// Add an e-mail address. Can be given again, but --identity-from san-email wants exactly one.
+    /// Add an e-mail address. May be given several times, but --identity-from san-email wants exactly one.
     #[arg(long, value_name = "ADDRESS")]
     email: Vec<String>,
-    /// Days for which it is good.
+    /// Days for which it is valid.
     #[arg(long, value_name = "N", default_value_t = CERTIFICATE_DAYS,
         value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX))]
     days: u32,

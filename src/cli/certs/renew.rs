@@ -9,7 +9,7 @@ use super::{
     revoke::{tell_list, tell_revoked},
 };
 use crate::{
-    cli::{dev::no_certificate, say::say},
+    cli::{dev::no_certificate, stderr::print_message},
     clock,
     pki::{CertificateFolder, IfRevoked, RenewReport, RevocationReason, Revoked},
     text::{day_and_time, harmless_path},
@@ -17,12 +17,12 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Renew {
-    /// A name in the folder, such as alice. Without it the revocation list is renewed.
+    /// A name in the folder, such as alice. Without it, the revocation list is renewed.
     name: Option<String>,
-    /// Take the old certificate back as well.
+    /// Revoke the old certificate as well.
     #[arg(long, requires = "name")]
     revoke: bool,
-    /// Renew a certificate that is revoked too: its name is let in again, by the new one.
+    /// Renew a certificate even if it is revoked. The client can connect again, with the new one.
     #[arg(long, requires = "name")]
     even_if_revoked: bool,
     #[command(flatten)]
@@ -46,7 +46,7 @@ impl Renew {
             IfRevoked::Refuse
         };
         let report = folder.renew(name, if_revoked)?;
-        // Before anything is told: a reader that is gone keeps nothing from being done.
+        // Before anything is printed: a closed stdout must not prevent it.
         let revoked = self.revoke.then(|| {
             let old = Revoked::Certificate(report.old_certificate.clone());
             folder.revoke(&old, RevocationReason::Superseded)
@@ -66,13 +66,13 @@ impl Renew {
             return tell_revoked(&revoked?, &folder, out);
         }
         if let Some(text) = told_of_old(&report, folder.path(), clock::now()) {
-            say(text);
+            print_message(text);
         }
         Ok(())
     }
 }
 
-/// What the old certificate is still good for.
+/// Whether the old certificate is still valid.
 fn told_of_old(report: &RenewReport, dir: &Path, now: DateTime<Utc>) -> Option<String> {
     match &report.old_revocation {
         Some(revocation) => Some(format!(

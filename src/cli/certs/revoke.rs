@@ -1,4 +1,4 @@
-//! `tidings certs revoke`, and what is told of a revocation list that was written.
+//! `tidings certs revoke`, and the messages about a revocation list that was written.
 
 use std::{io::Write, path::PathBuf};
 
@@ -7,7 +7,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::folder::{FolderArgument, find, first_of};
 use crate::{
-    cli::{exit::UsageError, say::say},
+    cli::{
+        exit::UsageError,
+        stderr::{self, print_message},
+    },
     pki::{
         CertificateFolder, RevocationReason, RevokeReport, Revoked, Serial,
         inspect::CertificateSummary,
@@ -17,18 +20,18 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Revoke {
-    /// A name in the folder, such as alice; or a PEM file.
+    /// A name in the folder, such as alice, or a PEM file.
     #[arg(
         value_name = "NAME|FILE",
         required_unless_present = "serial",
         conflicts_with = "serial"
     )]
     certificate: Option<PathBuf>,
-    /// The certificate's serial number in hexadecimal, when its file is gone. Whether there ever
-    /// was one with it is not checked.
+    /// The certificate's serial number in hexadecimal, if its file is gone. Not checked against the
+    /// certificates that were issued.
     #[arg(long, value_name = "HEX")]
     serial: Option<Serial>,
-    /// Why.
+    /// The reason.
     #[arg(long, value_name = "REASON", default_value = RevocationReason::default().as_str(),
         value_parser = reasons())]
     reason: RevocationReason,
@@ -36,7 +39,7 @@ pub(crate) struct Revoke {
     folder: FolderArgument,
 }
 
-/// The words of RFC 5280.
+/// By their names in RFC 5280.
 fn reasons() -> impl TypedValueParser<Value = RevocationReason> {
     PossibleValuesParser::new(RevocationReason::OF_CERTIFICATES.map(RevocationReason::as_str))
         .map(|name| RevocationReason::from_name(&name).unwrap_or_default())
@@ -68,10 +71,10 @@ impl Revoke {
     }
 }
 
-/// A server's certificate on a list looks like more than it is.
+/// Revoking a server's certificate has less effect than it seems to.
 fn warn_of_servers(certificate: &CertificateSummary) {
     if certificate.is_for_servers() {
-        say(format!(
+        print_message(format!(
             "warning: it is for servers, and clients look at no list: until {} they take whoever has its key; `tidings certs issue NAME --server` makes another for it",
             day_and_time(certificate.not_after)
         ));
@@ -102,7 +105,7 @@ pub(super) fn tell_revoked(
     )
 }
 
-/// What was written, until when it serves, and what makes it count.
+/// What was written, how long it is valid, and when a broker uses it.
 pub(super) fn tell_list(
     folder: &CertificateFolder,
     next_update: DateTime<Utc>,
@@ -116,15 +119,12 @@ pub(super) fn tell_list(
         harmless_path(&list),
         day_and_time(next_update)
     )?;
-    say(format!(
+    print_message(format!(
         "a server that runs with --crl {} takes it within its --reload-interval, or at once on SIGHUP",
         list.display()
     ));
     if let Some(reason) = owner_lost {
-        say(format!(
-            "warning: {} belongs to this user now, as its owner could not be kept ({reason}): can the server still read it?",
-            list.display()
-        ));
+        print_message(stderr::owner_lost(&list, reason));
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
-    /// A name in the folder, such as alice, server, ca or ca.crl; or a file.
+    /// A name in the folder, such as alice, server, ca or ca.crl, or a file.
     #[arg(value_name = "NAME|FILE")]
     certificate: PathBuf,
     #[command(flatten)]
@@ -54,15 +54,15 @@ impl Show {
     }
 }
 
-/// By its name, or by what it is when it says so.
+/// By the name of the file, or by its content.
 fn is_list(path: &Path) -> bool {
     const HEADING: &[u8] = b"-----BEGIN X509 CRL-----";
-    // What cannot be read is told by who reads it to show it.
+    // An error is reported when the file is read again to be shown.
     path.extension().is_some_and(|extension| extension == "crl")
         || files::read(path).is_ok_and(|file| memmem::find(&file.bytes, HEADING).is_some())
 }
 
-/// What `show` prints: a key and a value for each line, every stranger's text escaped.
+/// One key and value for each line. All text out of the certificate is escaped.
 fn rows(path: &Path, summary: &CertificateSummary, now: DateTime<Utc>) -> Vec<(String, String)> {
     let mut rows = vec![
         ("file", harmless_path(path)),
@@ -92,10 +92,10 @@ fn rows(path: &Path, summary: &CertificateSummary, now: DateTime<Utc>) -> Vec<(S
         .map(|(key, value)| (key.to_owned(), value))
         .collect();
     if summary.is_for_clients() {
-        rows.extend(
-            IDENTITY_SOURCES
-                .map(|(flag, source)| (format!("identity {flag}"), identity(summary, source))),
-        );
+        rows.extend(IdentitySource::ALL.map(|source| {
+            let key = format!("identity {}", source.as_str());
+            (key, identity(summary, source))
+        }));
     } else if !summary.is_ca {
         let why = "none: not for clients, as it has no clientAuth".to_owned();
         rows.push(("identity".to_owned(), why));
@@ -132,14 +132,6 @@ fn list_rows(path: &Path, list: &ListSummary, now: DateTime<Utc>) -> Vec<(String
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
 }
-
-/// The values of `--identity-from`.
-const IDENTITY_SOURCES: [(&str, IdentitySource); 4] = [
-    ("cn", IdentitySource::CommonName),
-    ("san-dns", IdentitySource::SanDns),
-    ("san-uri", IdentitySource::SanUri),
-    ("san-email", IdentitySource::SanEmail),
-];
 
 fn identity(summary: &CertificateSummary, source: IdentitySource) -> String {
     match summary.identity(source) {

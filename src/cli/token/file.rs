@@ -3,6 +3,7 @@
 use std::{io::Write, path::PathBuf};
 
 use crate::{
+    cli::stderr::owner_lost,
     text::harmless_path,
     tokens::{Changed, TokenFile},
 };
@@ -14,11 +15,11 @@ pub(crate) struct FileArgument {
     pub(super) tokens: PathBuf,
 }
 
-pub(super) fn warn_of_writers(file: &TokenFile, talk: &mut impl Write) -> anyhow::Result<()> {
+pub(super) fn warn_of_writers(file: &TokenFile, stderr: &mut impl Write) -> anyhow::Result<()> {
     if file.is_writable_by_others() {
         let path = harmless_path(file.path());
         writeln!(
-            talk,
+            stderr,
             "tidings: warning: every user of this machine can write to {path}, and so decide who gets in: run `chmod o-w {path}`"
         )?;
     }
@@ -28,14 +29,10 @@ pub(super) fn warn_of_writers(file: &TokenFile, talk: &mut impl Write) -> anyhow
 pub(super) fn warn_of_owner<T>(
     file: &TokenFile,
     changed: &Changed<T>,
-    talk: &mut impl Write,
+    stderr: &mut impl Write,
 ) -> anyhow::Result<()> {
     if let Some(error) = &changed.owner_lost {
-        writeln!(
-            talk,
-            "tidings: warning: {} belongs to this user now, as its owner could not be kept ({error}): can the server still read it?",
-            harmless_path(file.path())
-        )?;
+        writeln!(stderr, "tidings: {}", owner_lost(file.path(), error))?;
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ impl List {
         self,
         now: DateTime<Utc>,
         out: &mut impl Write,
-        talk: &mut impl Write,
+        stderr: &mut impl Write,
     ) -> anyhow::Result<()> {
         let file = TokenFile::new(self.file.tokens);
         let book = file.read()?;
@@ -39,7 +39,7 @@ impl List {
             }
             writeln!(out, "{}", row[4])?;
         }
-        warn_of_writers(&file, talk)
+        warn_of_writers(&file, stderr)
     }
 }
 

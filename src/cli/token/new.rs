@@ -13,25 +13,26 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::file::{FileArgument, warn_of_owner, warn_of_writers};
 use crate::{
     cli::exit::UsageError,
+    config::duration,
     identity::Identity,
     text::{day_and_time, escaped},
     tokens::TokenFile,
 };
 
-/// Days of the longest lifetime: a century. What is to outlast it needs no end.
+/// Days of the longest lifetime: a century.
 const LIFETIME_DAYS_MAX: i64 = 36_500;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct New {
     #[command(flatten)]
     pub(super) file: FileArgument,
-    /// The identity whose certificate the token goes with.
+    /// The identity that the token belongs to.
     #[arg(long, value_name = "NAME")]
     pub(super) identity: String,
-    /// How long it is good: a number with m, h, d or w, like 90d. Left out, it does not end.
+    /// How long it is valid: a number with m, h, d or w, like 90d. Without it, the token does not expire.
     #[arg(long, value_name = "TIME", value_parser = lifetime)]
     pub(super) expires: Option<TimeDelta>,
-    /// Write the token to this file instead of printing it. It must not be there yet; its owner alone
+    /// Write the token to this file instead of printing it. The file must not exist yet. Only its owner
     /// can read it.
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
@@ -42,17 +43,17 @@ impl New {
         self,
         now: DateTime<Utc>,
         out: &mut impl Write,
-        talk: &mut impl Write,
+        stderr: &mut impl Write,
     ) -> anyhow::Result<()> {
         let identity = Identity::parse(&self.identity)
             .map_err(|error| UsageError(format!("--identity: {error}")))?;
         let expires = self.expires.map(|lifetime| now + lifetime);
         let file = TokenFile::new(self.file.tokens);
-        // First, so that no token is made that would have no place.
+        // First, so that no token is created that cannot be written.
         let mut place = self.out.as_deref().map(Place::create).transpose()?;
         let changed = file.issue(identity.clone(), now, expires)?;
         let token = &changed.outcome;
-        // A reader that is gone is no success here: the token would be lost without a word.
+        // A closed stdout is an error here: the token would be lost.
         let written = match &mut place {
             Some(place) => place.write(token.secret()),
             None => writeln!(out, "{}", token.secret()).and_then(|()| out.flush()),
@@ -65,22 +66,26 @@ impl New {
             |end| format!("expires {}", day_and_time(end)),
         );
         let identity = escaped(identity.as_str());
-        writeln!(talk, "tidings: token {} for {identity}, {end}", token.id())?;
+        writeln!(
+            stderr,
+            "tidings: token {} for {identity}, {end}",
+            token.id()
+        )?;
         let shown_once = match place {
             Some(_) => "",
             None => "it is not shown again; ",
         };
         writeln!(
-            talk,
+            stderr,
             "tidings: {shown_once}a running server takes it within its reload interval, or on SIGHUP"
         )?;
-        warn_of_owner(&file, &changed, talk)?;
-        warn_of_writers(&file, talk)
+        warn_of_owner(&file, &changed, stderr)?;
+        warn_of_writers(&file, stderr)
     }
 }
 
-/// A new file for one token, readable by its owner alone; removed again when the token does not get
-/// into it.
+/// A new file for one token, which only its owner can read. It is removed again if the token is not
+/// written.
 struct Place<'a> {
     path: &'a Path,
     file: File,
@@ -125,24 +130,14 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Reads `30m`, `12h`, `90d`, `52w`.
+/// A bare number would be seconds, where whoever leaves the unit out means days.
 pub(super) fn lifetime(text: &str) -> Result<TimeDelta, String> {
-    let form = || "write a number with m, h, d or w, like 90d".to_owned();
-    let unit = text.chars().last().ok_or_else(form)?;
-    let digits = &text[..text.len() - unit.len_utf8()];
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(form());
+    if text.ends_with(|c: char| c.is_ascii_digit()) {
+        return Err("give it a unit, like 90d".to_owned());
     }
-    let bounds = || format!("it must be from 1m to {LIFETIME_DAYS_MAX}d");
-    let number: i64 = digits.parse().map_err(|_| bounds())?;
-    let lifetime = match unit {
-        'm' => TimeDelta::try_minutes(number),
-        'h' => TimeDelta::try_hours(number),
-        'd' => TimeDelta::try_days(number),
-        'w' => TimeDelta::try_weeks(number),
-        _ => return Err(form()),
-    };
+    let lifetime = TimeDelta::from_std(duration::parse(text)?).ok();
+    let range = TimeDelta::minutes(1)..=TimeDelta::days(LIFETIME_DAYS_MAX);
     lifetime
-        .filter(|time| (TimeDelta::minutes(1)..=TimeDelta::days(LIFETIME_DAYS_MAX)).contains(time))
-        .ok_or_else(bounds)
+        .filter(|lifetime| range.contains(lifetime))
+        .ok_or_else(|| format!("it must be from 1m to {LIFETIME_DAYS_MAX}d"))
 }

@@ -26,17 +26,17 @@ fn file(path: &Path) -> FileArgument {
 
 /// What goes to stdout and to stderr.
 fn make(path: &Path, identity: &str, expires: Option<&str>) -> (String, String) {
-    let (mut out, mut talk) = (Vec::new(), Vec::new());
+    let (mut out, mut stderr) = (Vec::new(), Vec::new());
     let command = New {
         file: file(path),
         identity: identity.to_owned(),
         expires: expires.map(|text| lifetime(text).unwrap()),
         out: None,
     };
-    command.run(now(), &mut out, &mut talk).unwrap();
+    command.run(now(), &mut out, &mut stderr).unwrap();
     (
         String::from_utf8(out).unwrap(),
-        String::from_utf8(talk).unwrap(),
+        String::from_utf8(stderr).unwrap(),
     )
 }
 
@@ -49,16 +49,16 @@ fn listed(path: &Path, now: DateTime<Utc>) -> Vec<String> {
 }
 
 fn revoked(path: &Path, id: &str) -> Result<String, String> {
-    let mut talk = Vec::new();
+    let mut stderr = Vec::new();
     let command = Revoke {
         file: file(path),
         id: Some(id.to_owned()).filter(|id| id != "--expired"),
         expired: id == "--expired",
     };
     let outcome = command
-        .run(now() + TimeDelta::hours(1), &mut talk)
+        .run(now() + TimeDelta::hours(1), &mut stderr)
         .map_err(|error| error.to_string());
-    outcome.map(|()| String::from_utf8(talk).unwrap())
+    outcome.map(|()| String::from_utf8(stderr).unwrap())
 }
 
 #[test]
@@ -101,23 +101,23 @@ fn reads_lifetimes() {
 fn prints_the_token_alone_and_tells_the_rest_aside() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.toml");
-    let (printed, talk) = make(&path, "alice", Some("90d"));
+    let (printed, stderr) = make(&path, "alice", Some("90d"));
     let token = printed.strip_suffix('\n').unwrap();
     assert_eq!(token.len(), 81, "{token}");
     let id = &token[4..16];
     assert!(
-        talk.contains(&format!(
+        stderr.contains(&format!(
             "token {id} for alice, expires 2026-05-01T12:00:00Z"
         )),
-        "{talk}"
+        "{stderr}"
     );
     assert!(
-        talk.contains("not shown again") && talk.contains("SIGHUP"),
-        "{talk}"
+        stderr.contains("not shown again") && stderr.contains("SIGHUP"),
+        "{stderr}"
     );
-    assert!(!talk.contains(&token[17..]), "{talk}");
-    let (_, talk) = make(&path, "alice", None);
-    assert!(talk.contains("it does not expire"), "{talk}");
+    assert!(!stderr.contains(&token[17..]), "{stderr}");
+    let (_, stderr) = make(&path, "alice", None);
+    assert!(stderr.contains("it does not expire"), "{stderr}");
 
     let policy = TokenPolicy::new(Some(TokenFile::new(&path).read().unwrap()), None);
     let alice = Identity::parse("alice").unwrap();
@@ -194,10 +194,10 @@ fn revokes_by_the_whole_id_only() {
         "{fault}"
     );
     // Also when it has expired, which it has: it was made for one minute in the past.
-    let talk = revoked(&path, id).unwrap();
+    let stderr = revoked(&path, id).unwrap();
     assert!(
-        talk.starts_with(&format!("tidings: revoked {id} of alice\n")),
-        "{talk}"
+        stderr.starts_with(&format!("tidings: revoked {id} of alice\n")),
+        "{stderr}"
     );
     assert_eq!(listed(&path, now()).len(), 1);
     assert!(revoked(&path, id).is_err());
@@ -209,9 +209,9 @@ fn takes_out_what_has_expired_and_says_which() {
     let path = folder.path().join("tokens.toml");
     let (over, _) = make(&path, "alice", Some("1m"));
     let (good, _) = make(&path, "bob", None);
-    let talk = revoked(&path, "--expired").unwrap();
+    let stderr = revoked(&path, "--expired").unwrap();
     assert_eq!(
-        talk,
+        stderr,
         format!("tidings: revoked {} of alice\n", &over[4..16])
     );
     let left = listed(&path, now());
@@ -219,8 +219,8 @@ fn takes_out_what_has_expired_and_says_which() {
         left.len() == 2 && left[1].starts_with(&good[4..16]),
         "{left:?}"
     );
-    let talk = revoked(&path, "--expired").unwrap();
-    assert_eq!(talk, "tidings: no token has expired\n");
+    let stderr = revoked(&path, "--expired").unwrap();
+    assert_eq!(stderr, "tidings: no token has expired\n");
 }
 
 #[test]
@@ -270,9 +270,9 @@ fn warns_of_a_file_that_everyone_can_write() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.toml");
-    let (_, talk) = make(&path, "alice", None);
-    assert!(!talk.contains("warning"), "{talk}");
+    let (_, stderr) = make(&path, "alice", None);
+    assert!(!stderr.contains("warning"), "{stderr}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-    let (_, talk) = make(&path, "alice", None);
-    assert!(talk.contains("chmod o-w "), "{talk}");
+    let (_, stderr) = make(&path, "alice", None);
+    assert!(stderr.contains("chmod o-w "), "{stderr}");
 }

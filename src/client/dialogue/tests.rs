@@ -68,7 +68,7 @@ impl Conversation {
         });
         let line = line.to_string();
         let parsed = ServerLine::parse(line.as_bytes()).unwrap();
-        self.dialogue.hear(parsed, line.as_bytes()).unwrap();
+        self.dialogue.handle_line(parsed, line.as_bytes()).unwrap();
     }
 
     fn close(&mut self, filter: &str) {
@@ -314,7 +314,7 @@ fn nothing_is_said_after_the_farewell() {
     let mut talk = Conversation::default();
     let queue = talk.subscribe(&["a"], 1);
     drop(queue);
-    talk.dialogue.leave();
+    talk.dialogue.disconnect();
     let farewell = talk.said();
     assert_eq!(farewell[0]["event"], "disconnecting");
     // On its way to a reader that is gone.

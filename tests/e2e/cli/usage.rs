@@ -78,6 +78,52 @@ fn what_clap_cannot_see_ends_with_64_too() {
 }
 
 #[test]
+fn a_variable_that_is_empty_is_not_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_folder = |arguments: &[&str]| {
+        let mut command = tidings();
+        for name in [
+            "TIDINGS_SERVER",
+            "TIDINGS_CERTS",
+            "TIDINGS_AS",
+            "TIDINGS_CA",
+            "TIDINGS_CERT",
+            "TIDINGS_KEY",
+            "TIDINGS_TOKEN",
+            "TIDINGS_TOKEN_FILE",
+            "TIDINGS_ALLOW_LOOSE_KEY_PERMISSIONS",
+            "TIDINGS_CONNECT_TIMEOUT",
+        ] {
+            command.env(name, "");
+        }
+        command.current_dir(folder.path()).args(arguments);
+        run(command)
+    };
+    assert_eq!(in_folder(&["certs", "init"]).code, Some(0));
+    assert!(folder.path().join("certs/alice.crt").exists());
+    let closed = closed_port();
+    let outcome = in_folder(&["pub", "-t", "a", "-n", "--server", &closed]);
+    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+    assert!(outcome.err[0].contains(&closed), "{outcome:#?}");
+}
+
+/// An address that nothing listens on.
+fn closed_port() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+/// Without its rules, a broker would let everyone do everything.
+#[test]
+fn an_empty_setting_of_the_broker_is_an_error() {
+    let mut command = serve(&Certificates::new());
+    command.env("TIDINGS_ACCESS", "");
+    let outcome = run(command);
+    assert_eq!(outcome.code, Some(64), "{outcome:#?}");
+    assert!(outcome.err[0].contains("TIDINGS_ACCESS"), "{outcome:#?}");
+}
+
+#[test]
 fn version_tells_the_commit() {
     let mut command = tidings();
     command.arg("--version");
