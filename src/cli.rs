@@ -14,14 +14,14 @@ mod explain;
 mod log;
 mod publish;
 mod reference;
-mod say;
 mod serve;
+mod stderr;
 mod subscribe;
 mod token;
 
 use std::{env, ffi::OsString, process::ExitCode};
 
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 pub use exit::Exit;
 
@@ -70,7 +70,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match parse(&arguments) {
         Ok(cli) => cli,
         Err(error) if is_help(&error) && means_a_host(arguments.iter().skip(1).cloned()) => {
             let fault = "-h asks for help and takes no host: give the broker with -s HOST:PORT (nothing was done)";
@@ -89,6 +89,12 @@ pub fn main() -> ExitCode {
         Command::Errors(command) => command.run(),
         Command::Completions(command) => command.run(),
     })
+}
+
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let mut program = environment::without_empty_variables(Cli::command());
+    let matches = program.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut program))
 }
 
 fn is_help(error: &clap::Error) -> bool {

@@ -42,6 +42,8 @@ mod dialogue;
 mod driver;
 mod error;
 mod options;
+mod request;
+mod silence;
 mod subscription;
 
 use std::{sync::Arc, time::Duration};
@@ -65,8 +67,8 @@ use crate::{
     protocol::ClientId,
     topic::{Topic, TopicFilter},
 };
-use dialogue::{Reply, Request};
 use driver::Driver;
+use request::{Reply, Request};
 
 /// Requests that wait for the connection's task. Beyond it, who asks waits.
 const REQUESTS_LEN: usize = 1024;

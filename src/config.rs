@@ -4,12 +4,14 @@
 //! - `configuration` holds the value of each setting, and where that value came from.
 //! - `origin` names that place: an [`Origin`].
 //! - `resolve` checks the values against each other. In what it gives, nothing is left to check.
+//! - `duration` reads durations, for the other commands as well.
 //! - `error` says why settings cannot be used.
 //! - `value` has the types that a setting can have beside numbers and paths.
 //!
 //! Nothing here opens a file, logs, or changes the process.
 
 mod configuration;
+pub(crate) mod duration;
 mod error;
 mod origin;
 mod resolve;

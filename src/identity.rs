@@ -128,6 +128,22 @@ pub enum IdentitySource {
     SanEmail,
 }
 
+impl IdentitySource {
+    /// Every source.
+    pub const ALL: [Self; 4] = [Self::CommonName, Self::SanDns, Self::SanUri, Self::SanEmail];
+
+    /// The name in settings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CommonName => "cn",
+            Self::SanDns => "san-dns",
+            Self::SanUri => "san-uri",
+            Self::SanEmail => "san-email",
+        }
+    }
+}
+
 /// Reads the identity from a client's certificate.
 ///
 /// # Errors

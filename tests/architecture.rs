@@ -40,6 +40,9 @@ const FLOORS: &[(&str, u8)] = &[
 /// Lines of code of a file: without those that are empty, comments or tests.
 const CODE_LINES_MAX: usize = 500;
 
+/// Rooms with one circle of files each, which is still to be undone.
+const KNOWN_CIRCLES: &[&str] = &["broker", "protocol", "server"];
+
 /// How often a name is passed on at most.
 const HOPS_MAX: usize = 8;
 
@@ -412,17 +415,24 @@ fn no_file_imports_itself_by_way_of_others() {
     let imports = Imports::of(&sources);
     let edges: usize = imports.0.values().map(BTreeSet::len).sum();
     assert!(edges > sources.len(), "hardly any import was seen: {edges}");
+    let mut known = KNOWN_CIRCLES.to_vec();
     for circle in imports.circles() {
-        let among = |module: &&&Module| circle.contains(**module);
         let mut edges = String::new();
         for module in &circle {
-            let others = imports.0[*module].iter().collect::<Vec<_>>();
-            for other in others.iter().filter(among) {
+            let others = imports.0[*module].iter();
+            for other in others.filter(|other| circle.contains(other)) {
                 edges += &format!("{} imports {}\n", module.join("::"), other.join("::"));
             }
         }
-        println!("a circle:\n{edges}");
+        let room = circle
+            .iter()
+            .all(|module| module.first() == circle.first().unwrap().first());
+        let name = &circle.first().unwrap()[0];
+        let at = known.iter().position(|room| room == name).filter(|_| room);
+        assert!(at.is_some(), "a circle:\n{edges}");
+        known.remove(at.unwrap());
     }
+    assert!(known.is_empty(), "no circle any more: {known:?}");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! `tidings completions`: prints a completion script.
+
 use std::io::{self, Write};
 
 use clap::CommandFactory;
@@ -11,7 +13,7 @@ use super::Cli;
     after_help = "Example:\n  tidings completions bash > ~/.local/share/bash-completion/completions/tidings"
 )]
 pub(super) struct Completions {
-    /// For which shell.
+    /// The shell.
     shell: Shell,
 }
 

@@ -1,4 +1,4 @@
-//! The flags with which `pub` and `sub` reach a broker.
+//! The flags with which `pub` and `sub` connect to a broker.
 
 use std::{
     env,
@@ -13,16 +13,17 @@ use tokio::runtime;
 use super::{dev, exit::UsageError};
 use crate::{
     client::Options,
+    config::duration,
     files::{TrackedFiles, remedy},
     tls::{Credentials, client_config},
 };
 
-/// Where a token is looked for that is in no file.
+/// Holds the token if no file does.
 const TOKEN_VARIABLE: &str = "TIDINGS_TOKEN";
 
-/// Where, and as whom.
+/// The broker, and the credentials of the client.
 ///
-/// In a folder with a `certs/` as `tidings certs init` makes it, no flag is needed.
+/// In a folder with a `certs/` that `tidings certs init` created, no flag is needed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct Connect {
@@ -40,7 +41,7 @@ pub(super) struct Connect {
     #[arg(long, env = "TIDINGS_CERTS", value_name = "FOLDER", default_value = dev::FOLDER)]
     certs: PathBuf,
 
-    /// Whose certificate in that folder to use.
+    /// The name of the certificate in that folder.
     #[arg(
         long = "as",
         env = "TIDINGS_AS",
@@ -49,7 +50,7 @@ pub(super) struct Connect {
     )]
     name: String,
 
-    /// The authority of the server's certificate (PEM), instead of the folder's.
+    /// The CA of the server certificate (PEM), instead of the folder's.
     #[arg(
         long,
         env = "TIDINGS_CA",
@@ -58,7 +59,7 @@ pub(super) struct Connect {
     )]
     ca: Option<PathBuf>,
 
-    /// The own certificate (PEM), instead of the folder's.
+    /// The client's certificate (PEM), instead of the folder's.
     #[arg(
         long,
         env = "TIDINGS_CERT",
@@ -67,7 +68,7 @@ pub(super) struct Connect {
     )]
     cert: Option<PathBuf>,
 
-    /// The own private key (PEM), instead of the folder's.
+    /// The client's private key (PEM), instead of the folder's.
     #[arg(
         long,
         env = "TIDINGS_KEY",
@@ -76,13 +77,13 @@ pub(super) struct Connect {
     )]
     key: Option<PathBuf>,
 
-    /// A file with the token to prove oneself with, where the server wants one. Without it, the
-    /// token is taken from the variable TIDINGS_TOKEN; with both, the file wins. There is no flag for
-    /// the token itself: every user of this machine can see what was typed.
+    /// A file with the token, if the broker requires one. Overrides the variable TIDINGS_TOKEN, which
+    /// holds the token itself. There is no flag for the token: every user of this machine can see the
+    /// arguments of a program.
     #[arg(long, env = "TIDINGS_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// Take the private key and the token file even if every user of this machine can read them.
+    /// Accept a private key and a token file that every user of this machine can read.
     #[arg(
         long,
         env = "TIDINGS_ALLOW_LOOSE_KEY_PERMISSIONS",
@@ -90,15 +91,15 @@ pub(super) struct Connect {
     )]
     allow_loose_key_permissions: bool,
 
-    /// Seconds to wait for the connection.
+    /// How long to wait for the connection. A bare number is in seconds.
     #[arg(
         long,
         env = "TIDINGS_CONNECT_TIMEOUT",
-        value_name = "SECONDS",
-        default_value_t = 10,
-        value_parser = clap::value_parser!(u64).range(1..=3600)
+        value_name = "TIME",
+        default_value = "10s",
+        value_parser = parse_connect_timeout
     )]
-    connect_timeout: u64,
+    connect_timeout: Duration,
 }
 
 impl Connect {
@@ -123,15 +124,15 @@ impl Connect {
         };
         let token = self.token(env::var_os(TOKEN_VARIABLE))?;
         let tls = client_config(&credentials)?;
-        let options = Options::new(&self.server, Arc::new(tls))
-            .connect_timeout(Duration::from_secs(self.connect_timeout));
+        let options =
+            Options::new(&self.server, Arc::new(tls)).connect_timeout(self.connect_timeout);
         Ok(match token {
             Some(token) => options.token(token),
             None => options,
         })
     }
 
-    /// Out of the file, or else what stands in the environment. No fault repeats any of it.
+    /// From the file, or else from the environment. No error contains the token.
     fn token(&self, in_environment: Option<OsString>) -> Result<Option<String>, UsageError> {
         if let Some(path) = &self.token_file {
             if looks_like_token(path) {
@@ -140,14 +141,14 @@ impl Connect {
             }
             let fault = |reason: &str| UsageError(format!("{}: {reason}", path.display()));
             let token = self.read_token(path).map_err(|reason| fault(&reason))?;
-            // Some editors put a byte order mark before what was typed.
+            // Some editors put a byte order mark at the start of a file.
             let token = token.strip_prefix('\u{feff}').unwrap_or(&token);
             return match token.trim_end_matches(['\r', '\n']) {
                 "" => Err(fault("there is no token in it")),
                 token => Ok(Some(token.to_owned())),
             };
         }
-        // A variable that is set to nothing is how a script leaves it out.
+        // An empty variable counts as not set, as for the flags.
         let token = in_environment.filter(|token| !token.is_empty());
         let token = token.map(OsString::into_string).transpose();
         token.map_err(|_| UsageError(format!("{TOKEN_VARIABLE} is not UTF-8")))
@@ -178,13 +179,19 @@ fn looks_like_token(path: &Path) -> bool {
     !path.exists() && (name.starts_with(b"tdg_") || name.starts_with(b"eyJ"))
 }
 
+fn parse_connect_timeout(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
+    let timeout = Some(duration::parse(text)?).filter(|timeout| range.contains(timeout));
+    timeout.ok_or_else(|| "it must be from 1s to 1h".to_owned())
+}
+
 /// Runs a client command: one thread is enough for one connection.
 pub(super) fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(command);
-    // A read of standard input that blocks must not hold up the end.
+    // A blocked read of standard input must not delay the exit.
     runtime.shutdown_background();
     outcome
 }

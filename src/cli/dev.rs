@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use tracing::warn;
 
-use super::{exit::UsageError, say::say};
+use super::{exit::UsageError, stderr::print_message};
 use crate::{
     config::{ConfigError, Configuration, Entry, Origin, Values},
     pki::{CertificateFolder, ServerNames, Validity, inspect::CertificateSummary},
@@ -36,7 +36,7 @@ pub(super) fn certificates() -> anyhow::Result<CertificateFolder> {
     let folder = CertificateFolder::new(folder());
     let report = folder.init(Validity::default(), &ServerNames::default())?;
     for path in &report.made {
-        say(format_args!("made {}", path.display()));
+        print_message(format_args!("made {}", path.display()));
     }
     for name in [SUBSCRIBER, PUBLISHER] {
         check_has_key(&folder, name)?;

@@ -21,7 +21,7 @@ pub(super) fn with_origin(mut error: clap::Error, arguments: &[OsString]) -> cla
     let Some(flag) = flag_at_fault(&error) else {
         return error;
     };
-    let typed = without_variables(Cli::command()).try_get_matches_from(arguments);
+    let typed = without_variables(Cli::command(), |_| true).try_get_matches_from(arguments);
     if typed.is_err_and(|typed| flag_at_fault(&typed).as_ref() == Some(&flag)) {
         return error;
     }
@@ -45,11 +45,25 @@ fn flag_at_fault(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// A command and its subcommands, as if no variable were set.
-fn without_variables(command: Command) -> Command {
+/// The program as if an empty variable were not set, save for `serve`: without `TIDINGS_ACCESS`, a
+/// broker lets everyone do everything, so there an empty variable is an error.
+pub(super) fn without_empty_variables(program: Command) -> Command {
+    let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
+    program.mut_subcommands(|command| match command.get_name() {
+        "serve" => command,
+        _ => without_variables(command, is_empty),
+    })
+}
+
+/// A command and its subcommands, as if these variables were not set.
+fn without_variables(command: Command, is_ignored: fn(&OsStr) -> bool) -> Command {
+    let without = |row: Arg| match row.get_env() {
+        Some(name) if is_ignored(name) => row.env(None),
+        _ => row,
+    };
     command
-        .mut_args(|row| row.env(None))
-        .mut_subcommands(without_variables)
+        .mut_args(without)
+        .mut_subcommands(|command| without_variables(command, is_ignored))
 }
 
 /// The innermost subcommand that the arguments name.

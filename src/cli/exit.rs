@@ -1,10 +1,12 @@
+//! From errors to exit codes, and how an error is printed.
+
 use std::{
     fmt, io,
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
 };
 
-use super::say::say;
+use super::stderr::print_message;
 use crate::{
     access::AccessError,
     client,
@@ -17,20 +19,20 @@ use crate::{
     tokens::TokenFileError,
 };
 
-/// What a command ends with, where it is not success. The numbers of `sysexits.h`.
+/// The exit code of a command that did not succeed. The numbers are those of `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// It failed.
     Failure = 1,
-    /// It was typed or configured wrongly: trying again changes nothing.
+    /// Bad usage or configuration. Trying again changes nothing.
     Usage = 64,
-    /// An address cannot be listened on: it may be free later.
+    /// The broker cannot listen on an address. It may be free later.
     Unavailable = 69,
-    /// A fault of ours.
+    /// A bug in tidings.
     Software = 70,
 }
 
-/// An outcome that was told already, and is only to be an exit code.
+/// A failure that was reported already. Only its exit code is left.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SilentExit(pub(super) Exit);
 
@@ -42,18 +44,18 @@ impl fmt::Display for SilentExit {
 
 impl std::error::Error for SilentExit {}
 
-/// A fault in what was typed that clap could not see.
+/// A usage error that clap cannot detect.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct UsageError(pub(super) String);
 
-/// Runs a command, and says what it comes to. A panic has been told by its hook.
+/// Runs a command and gives its exit code. A panic is reported by its hook.
 pub(super) fn of(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     panic::catch_unwind(AssertUnwindSafe(command))
         .map_or_else(|_| ExitCode::from(Exit::Software as u8), code)
 }
 
-/// Says what went wrong, in one line, and what it comes to.
+/// Prints an error in one line and gives its exit code.
 pub(super) fn code(outcome: anyhow::Result<()>) -> ExitCode {
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;
@@ -62,19 +64,19 @@ pub(super) fn code(outcome: anyhow::Result<()>) -> ExitCode {
         return ExitCode::from(told.0 as u8);
     }
     if is_broken_pipe(&error) {
-        // `tidings sub | head` ends when head has had enough.
+        // `tidings sub | head` ends when head does.
         return ExitCode::SUCCESS;
     }
     let hint = error.downcast_ref().map_or("", hint);
-    say(format_args!("{error:#}{hint}"));
+    print_message(format_args!("{error:#}{hint}"));
     ExitCode::from(exit_of(&error) as u8)
 }
 
-/// Prints what clap has to say. Its own exit code for a mistyped command line would be 2.
+/// Prints an error or the help of clap, whose own exit code for bad usage would be 2.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
     let printed = error.print();
     if error.use_stderr() {
-        // Nothing can be told where standard error is closed.
+        // An error while printing is ignored: standard error is closed.
         ExitCode::from(Exit::Usage as u8)
     } else {
         code(printed.map_err(anyhow::Error::from))
@@ -107,7 +109,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     if is_usage { Exit::Usage } else { Exit::Failure }
 }
 
-/// By which flag the command line takes what was lacking or wrong, which the library does not know.
+/// The flag or variable that may mend an error, which the library does not know.
 pub(super) fn hint(error: &client::Error) -> &'static str {
     match error {
         client::Error::Refused(fault) if fault.code == Code::TokenMissing.as_str() => {
@@ -125,7 +127,9 @@ fn is_of_unknown_ca(cause: &io::Error) -> bool {
     let tls = cause.get_ref().and_then(|inner| inner.downcast_ref());
     matches!(
         tls,
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer))
+        Some(Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature
+        ))
     )
 }
 

@@ -1,4 +1,4 @@
-//! `tidings explain`: asks the access rules beforehand.
+//! `tidings explain`: shows what the access rules allow.
 
 use std::{
     io::{self, Write},
@@ -19,7 +19,7 @@ use crate::{
 /// `tidings explain`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code: 0 allowed, 1 denied, 64 typed wrongly, or a file that cannot be used.\n\nExamples:\n  \
+    after_help = "Exit code: 0 allowed, 1 denied, 64 bad usage, or a file that cannot be used.\n\nExamples:\n  \
     tidings explain --access access.toml --identity sensor-7 publish plant/sensor-7/heat\n  \
     tidings explain --access access.toml --identity dashboard subscribe 'plant/#'"
 )]
@@ -27,13 +27,13 @@ pub(super) struct Explain {
     /// The file of access rules.
     #[arg(long, env = "TIDINGS_ACCESS", value_name = "FILE")]
     access: PathBuf,
-    /// Who would do it, by the name that the certificate proves.
+    /// The identity of the client.
     #[arg(long, value_name = "NAME")]
     identity: String,
-    /// What `{client_id}` in a rule stands for; left out, a fresh id.
+    /// The value of `{client_id}` in a rule [default: a new id].
     #[arg(long, value_name = "UUID", value_parser = client_id)]
     client_id: Option<ClientId>,
-    /// What would be done.
+    /// The action.
     action: ActionArgument,
     /// The topic to publish to, or the filter to subscribe to.
     topic: String,
@@ -49,7 +49,7 @@ impl Explain {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let explanation = self.explanation()?;
         let written = writeln!(io::stdout().lock(), "{explanation}");
-        // A reader who left early makes no success of a denial.
+        // A denial stays a failure even if stdout is closed.
         if explanation.allowed {
             Ok(written?)
         } else {

@@ -1,3 +1,5 @@
+//! The log of `tidings serve`: its format, its filter, and queues that never block the broker.
+
 use std::{
     collections::VecDeque,
     env,

@@ -1,4 +1,4 @@
-//! `tidings pub`: one message, or one for each line.
+//! `tidings pub`: publishes one message, or one for each line of standard input.
 
 mod lines;
 mod payload;
@@ -15,7 +15,7 @@ use anyhow::Context;
 use super::{
     connect::{Connect, block_on},
     exit::UsageError,
-    say::say,
+    stderr::print_message,
 };
 use crate::{
     client::{Client, Error},
@@ -34,8 +34,8 @@ const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
     tidings pub -t plant/7/note -m 'door open'\n  \
     journalctl -f -o json | tidings pub -t logs -l\n\n\
     A payload that is JSON is sent as it is; any other text is sent as a JSON string.\n\
-    Exit code: 0 the broker accepted everything, 1 it did not, or there was no connection, 64 typed\n\
-    wrongly, or a file that cannot be used.")]
+    Exit code: 0 the broker accepted everything, 1 it did not, or there was no connection, 64 bad\n\
+    usage, or a file that cannot be used.")]
 pub(super) struct Publish {
     /// The topic.
     #[arg(short, long, value_name = "TOPIC")]
@@ -48,7 +48,7 @@ pub(super) struct Publish {
     #[arg(long)]
     text: bool,
 
-    /// Say nothing but what was refused.
+    /// Print only what was refused.
     #[arg(short, long)]
     quiet: bool,
 
@@ -64,11 +64,11 @@ struct Source {
     #[arg(short, long, value_name = "PAYLOAD", allow_hyphen_values = true)]
     message: Option<String>,
 
-    /// Every line of standard input is a payload; empty lines are left out.
+    /// Every line of standard input is a payload. Empty lines are skipped.
     #[arg(short, long)]
     lines: bool,
 
-    /// The payload is in this file, whole; `-` is standard input.
+    /// The payload is the content of this file. `-` is standard input.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 
@@ -83,12 +83,12 @@ impl Publish {
     }
 
     async fn publish(self) -> anyhow::Result<()> {
-        // What is wrong already needs no connection.
+        // Usage errors are reported without a connection.
         Topic::parse(&*self.topic).map_err(Error::from)?;
         let single = self.single_payload()?;
         let client = Client::connect(self.connect.options()?).await?;
         let outcome = self.publish_with(&client, single).await;
-        // A refusal is no reason to go without a word.
+        // Also after a refusal, so that the broker sees a regular end.
         let closed = client.close().await;
         outcome?;
         Ok(closed?)
@@ -103,7 +103,7 @@ impl Publish {
                     .wait()
                     .await?;
                 if !self.quiet {
-                    say(format_args!(
+                    print_message(format_args!(
                         "{} to {}",
                         queued_for(receipt.receivers),
                         self.topic
@@ -135,29 +135,29 @@ impl Publish {
     }
 }
 
-/// A brace that was forgotten makes another message than the one that was meant.
+/// A missing brace turns an object into a string, which is hardly what was meant.
 fn warn_of_broken(what: impl fmt::Display, fault: &serde_json::Error) {
-    say(format_args!(
+    print_message(format_args!(
         "warning: {what} begins as JSON does and is not JSON ({fault}): it goes as a string; with --text it is not looked at"
     ));
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {
     let text = if path == Path::new("-") {
-        // What standard input gives is not what was typed.
+        // Not a usage error: the fault is not on the command line.
         read_bounded(io::stdin().lock()).context("cannot read standard input")?
     } else {
         File::open(path)
             .and_then(read_bounded)
             .map_err(|error| UsageError(Unreadable(path, &error).to_string()))?
     };
-    // The end of a text file's last line is not part of what it says.
+    // The line feed at the end of a text file is not part of the payload.
     let line = text.strip_suffix('\n');
     let line = line.map(|line| line.strip_suffix('\r').unwrap_or(line));
     Ok(line.map_or_else(|| text.clone(), str::to_owned))
 }
 
-/// More than a broker can take is not read to its end, which may never come.
+/// Stops where no broker accepts the payload: the source may be endless.
 fn read_bounded(source: impl Read) -> io::Result<String> {
     let mut text = String::new();
     source

@@ -1,4 +1,4 @@
-//! `tidings events` and `tidings errors`: the protocol's documents, in the terminal.
+//! `tidings events` and `tidings errors`: print the documents of the protocol.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ const CODES: &str = include_str!("../../docs/error_codes.md");
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tidings events\n  tidings events publish")]
 pub(super) struct Events {
-    /// The event to explain; left out, all of them.
+    /// The event to explain [default: all].
     name: Option<String>,
 }
 
@@ -19,7 +19,7 @@ pub(super) struct Events {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tidings errors\n  tidings errors slow_consumer")]
 pub(super) struct Errors {
-    /// The code to explain; left out, all of them.
+    /// The code to explain [default: all].
     code: Option<String>,
 }
 

@@ -11,7 +11,7 @@ use anyhow::Context;
 use tokio::runtime;
 use tracing::{info, warn};
 
-use super::{descriptors, dev, environment, log, say::say};
+use super::{descriptors, dev, environment, log, stderr::print_message};
 use crate::{
     config::{Configuration, FewerConnections},
     files::AtomicFile,
@@ -104,7 +104,7 @@ async fn serve(
         write_ready_file(path, &addresses)?;
     }
     if let (true, Some(address)) = (is_dev, addresses.first()) {
-        say("paste these lines into other terminals");
+        print_message("paste these lines into other terminals");
         let lines = dev::lines_to_paste(*address)?;
         // Nobody may be reading them. That is no reason to stop.
         if let Err(error) = io::stdout().lock().write_all(lines.as_bytes()) {

@@ -1,20 +1,24 @@
+//! `tidings sub`: prints what arrives, until a count, a time or a signal ends it.
+
 use std::{
     io::{self, IsTerminal, Write},
+    pin::{Pin, pin},
     time::Duration,
 };
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, sleep_until},
+    time::{Sleep, sleep},
 };
 
 use super::{
     connect::{Connect, block_on},
     exit::{Exit, SilentExit, hint},
-    say::say,
+    stderr::print_message,
 };
 use crate::{
     client::{Client, Connectivity, Delivery, Error, Gap, Message, Reconnect},
+    config::duration,
     text::harmless,
     topic::TopicFilter,
 };
@@ -28,17 +32,17 @@ const OUTPUT_BYTES: usize = 64 * 1024;
     tidings sub -t 'plant/+/oven' | jq .celsius\n  \
     tidings sub -t '#' --envelope\n  \
     tidings sub -t news -C 1 -W 10\n\n\
-    When the connection is lost it is made again, and standard error says so.\n\
+    When the connection is lost, `sub` reconnects and says so on standard error.\n\
     Exit code: 0 after --count messages, after --wait without --count, or on SIGINT or SIGTERM; 1 when\n\
-    --wait is over before --count, when there is no connection, or when the server has ended the\n\
-    subscription to every filter; 64 typed wrongly, or a file that cannot be used.")]
+    --wait is over before --count, when there is no connection, or when the broker has ended the\n\
+    subscription to every filter; 64 bad usage, or a file that cannot be used.")]
 pub(super) struct Subscribe {
-    /// A topic filter; may be given several times. `+` stands for one level, a last `#` for all
-    /// that follow.
+    /// A topic filter. May be given several times. `+` matches one level, and `#` at the end matches all
+    /// levels that follow.
     #[arg(short, long = "topic", value_name = "FILTER", required = true)]
     topics: Vec<String>,
 
-    /// Print the whole event, not the payload alone.
+    /// Print the whole event instead of the payload.
     #[arg(long, conflicts_with = "verbose")]
     envelope: bool,
 
@@ -46,19 +50,19 @@ pub(super) struct Subscribe {
     #[arg(short, long)]
     verbose: bool,
 
-    /// End after so many messages.
+    /// Exit after this number of messages.
     #[arg(short = 'C', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// End after so many seconds.
-    #[arg(short = 'W', long, value_name = "SECONDS")]
-    wait: Option<u64>,
+    /// Exit after this time, such as 10s or 5m. A bare number is in seconds.
+    #[arg(short = 'W', long, value_name = "TIME", value_parser = duration::parse)]
+    wait: Option<Duration>,
 
-    /// Say nothing on standard error but what ends the command.
+    /// Print nothing on standard error but the error that ends the command.
     #[arg(short, long)]
     quiet: bool,
 
-    /// End when the connection is lost, instead of making it again.
+    /// Exit when the connection is lost instead of reconnecting.
     #[arg(long)]
     no_reconnect: bool,
 
@@ -81,15 +85,12 @@ impl Subscribe {
             TopicFilter::parse(topic).map_err(Error::from)?;
         }
         let options = self.connect.options()?.reconnect(reconnect);
-        // A time that no clock can count is never over.
-        let wait_over = self
-            .wait
-            .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+        let wait_is_over = pin!(sleep(self.wait.unwrap_or(Duration::MAX)));
         let client = Client::connect(options).await?;
         let mut signals = Signals::new()?;
-        let outcome = self.receive(&client, wait_over, &mut signals).await;
-        // However it ends: a client that goes without a word is lost to the others.
-        let closed = take_leave(client, &mut signals).await;
+        let outcome = self.receive(&client, wait_is_over, &mut signals).await;
+        // Also after an error: without it, other clients see a lost connection.
+        let closed = close_gracefully(client, &mut signals).await;
         outcome?;
         Ok(closed?)
     }
@@ -97,15 +98,15 @@ impl Subscribe {
     async fn receive(
         &self,
         client: &Client,
-        wait_over: Option<Instant>,
+        mut wait_is_over: Pin<&mut Sleep>,
         signals: &mut Signals,
     ) -> anyhow::Result<()> {
         let mut subscription = tokio::select! {
             subscription = client.subscribe_all(&self.topics) => subscription?,
             () = signals.any() => return Ok(()),
         };
-        // Only now: who is told that it runs may end it.
-        self.say(format_args!("subscribed at {}", self.connect.server()));
+        // Not before the signals are watched: a program that waits for this line may send one at once.
+        self.print_message(format_args!("subscribed at {}", self.connect.server()));
         let mut printed = Printer::new();
         let mut watched = client.clone();
         loop {
@@ -127,9 +128,9 @@ impl Subscribe {
                     }
                 },
                 change = watched.state_changed() => self.tell(&change),
-                () = wait_is_over(wait_over) => {
+                () = &mut wait_is_over => {
                     printed.flush()?;
-                    self.say(format_args!("the wait is over"));
+                    self.print_message(format_args!("the wait is over"));
                     let enough = self.count.is_none();
                     return if enough { Ok(()) } else { Err(SilentExit(Exit::Failure).into()) };
                 }
@@ -146,9 +147,9 @@ impl Subscribe {
             Err(gap) => {
                 printed.flush()?;
                 match gap {
-                    // With the last of them the command ends, and that is told in any case.
-                    Gap::Closed(_) => say(gap),
-                    Gap::Missed(_) | Gap::Reconnected => self.say(format_args!("{gap}")),
+                    // Printed even with --quiet: the last one ends the command.
+                    Gap::Closed(_) => print_message(gap),
+                    Gap::Missed(_) | Gap::Reconnected => self.print_message(format_args!("{gap}")),
                 }
                 Ok(())
             }
@@ -157,22 +158,26 @@ impl Subscribe {
 
     fn tell(&self, change: &Connectivity) {
         match change {
-            Connectivity::Connected => self.say(format_args!("connected and subscribed again")),
-            Connectivity::Reconnecting(error) => self.say(format_args!("{error}; trying again")),
-            // What ends the command is told once, at its end.
+            Connectivity::Connected => {
+                self.print_message(format_args!("connected and subscribed again"))
+            }
+            Connectivity::Reconnecting(error) => {
+                self.print_message(format_args!("{error}; trying again"))
+            }
+            // Printed once, when the command ends.
             Connectivity::Ended(_) => {}
         }
     }
 
-    fn say(&self, text: std::fmt::Arguments<'_>) {
+    fn print_message(&self, text: std::fmt::Arguments<'_>) {
         if !self.quiet {
-            say(text);
+            print_message(text);
         }
     }
 }
 
-/// No message can come any more: because the connection has ended, which is told here, or because
-/// the server has ended every filter, which was told with each.
+/// No more messages can arrive. Either the connection has ended, which is reported here, or the broker
+/// has ended every filter, which was reported for each.
 async fn nothing_left(client: &Client) -> anyhow::Result<()> {
     tokio::select! {
         biased;
@@ -181,9 +186,8 @@ async fn nothing_left(client: &Client) -> anyhow::Result<()> {
     }
 }
 
-/// There is nobody to take leave of while the connection is lost, and who asks twice does not want
-/// to wait.
-async fn take_leave(client: Client, signals: &mut Signals) -> Result<(), Error> {
+/// Sends `disconnecting` if there is a connection. A second signal ends the wait.
+async fn close_gracefully(client: Client, signals: &mut Signals) -> Result<(), Error> {
     if client.me().is_none() {
         return Ok(());
     }
@@ -220,14 +224,7 @@ impl Signals {
     }
 }
 
-async fn wait_is_over(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Standard output, written when there is nothing more to print or enough to write.
+/// Standard output, buffered while more messages are there to print.
 struct Printer {
     unwritten: Vec<u8>,
     messages: u64,

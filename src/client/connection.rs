@@ -1,8 +1,10 @@
+//! A connection up to the point where the client is authenticated: TCP, TLS, the greeting.
+
 use std::{io, sync::Arc};
 
 use rustls::pki_types::ServerName;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader, ReadHalf, WriteHalf},
     net::TcpStream,
     time::timeout,
 };
@@ -23,20 +25,27 @@ const LINE_BYTES_MAX: usize = 256 * 1024 * 1024;
 const FIRST_LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// An authenticated stream of lines.
-pub(super) struct Connection {
-    pub(super) lines: Lines,
-    pub(super) writer: WriteHalf<TlsStream<TcpStream>>,
-    /// As the server's greeting told them.
+pub(super) struct Connection<S = TlsStream<TcpStream>> {
+    pub(super) lines: Lines<S>,
+    pub(super) writer: WriteHalf<S>,
+    /// From the broker's greeting.
     pub(super) limits: ConnectionLimits,
 }
 
 /// The reading side, line by line.
-pub(super) struct Lines {
-    reader: BufReader<ReadHalf<TlsStream<TcpStream>>>,
+pub(super) struct Lines<S> {
+    reader: BufReader<ReadHalf<S>>,
     splitter: LineSplitter,
 }
 
-impl Lines {
+impl<S: AsyncRead> Lines<S> {
+    pub(super) fn new(reader: ReadHalf<S>, line_bytes_max: usize) -> Self {
+        Self {
+            reader: BufReader::with_capacity(16 * 1024, reader),
+            splitter: LineSplitter::new(line_bytes_max),
+        }
+    }
+
     /// Waits until something has come. Can be cancelled without losing a byte.
     pub(super) async fn ready(&mut self) -> Result<(), Error> {
         let received = self.reader.fill_buf().await.map_err(Error::Lost)?;
@@ -46,10 +55,10 @@ impl Lines {
         Ok(())
     }
 
-    /// Calls `hear` with every whole line of what has come, up to the first that fails.
+    /// Calls `handle` with every whole line of what has come, up to the first that fails.
     pub(super) fn each(
         &mut self,
-        mut hear: impl FnMut(ServerLine<'_>, &[u8]) -> Result<(), Error>,
+        mut handle: impl FnMut(ServerLine<'_>, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut rest = self.reader.buffer();
         let (len, mut outcome) = (rest.len(), Ok(()));
@@ -57,7 +66,7 @@ impl Lines {
             && outcome.is_ok()
         {
             outcome = match line {
-                Ok(line) => parse(line).and_then(|parsed| hear(parsed, line)),
+                Ok(line) => parse(line).and_then(|parsed| handle(parsed, line)),
                 Err(_) => Err(Error::Protocol("a line without an end".to_owned())),
             };
         }
@@ -97,10 +106,7 @@ async fn open_unbounded(options: &Options) -> Result<(Connection, Me), Error> {
     let connector = TlsConnector::from(Arc::clone(&options.tls));
     let tls = connector.connect(name, tcp).await.map_err(connect_error)?;
     let (reader, mut writer) = tokio::io::split(tls);
-    let mut lines = Lines {
-        reader: BufReader::with_capacity(16 * 1024, reader),
-        splitter: LineSplitter::new(FIRST_LINE_BYTES_MAX),
-    };
+    let mut lines = Lines::new(reader, FIRST_LINE_BYTES_MAX);
     // In TLS 1.3 a client is done before the server has judged its certificate: what the server
     // thinks of it comes in place of the greeting.
     let limits = match first_event(&mut lines, greeting).await {
@@ -134,7 +140,7 @@ fn authentication_request(options: &Options) -> Vec<u8> {
 
 /// Reads until `wanted` finds what it looks for.
 async fn first_event<T>(
-    lines: &mut Lines,
+    lines: &mut Lines<TlsStream<TcpStream>>,
     wanted: fn(ServerEvent<'_>) -> Result<Option<T>, Error>,
 ) -> Result<T, Error> {
     loop {

@@ -1,17 +1,15 @@
 //! What client and server say to each other on one connection after the other: requests become
 //! lines, and lines become answers and deliveries. No socket, no clock.
 
-use std::{borrow::Cow, collections::HashMap, mem};
+mod subscriber;
+
+use std::{borrow::Cow, collections::HashMap};
 
 use bytes::BytesMut;
-use serde_json::value::RawValue;
-use tokio::sync::{
-    mpsc::{self, error::TrySendError},
-    oneshot,
-};
 
 use super::{
-    ClientInfo, ClosedFilter, Error, Gap, Message, Receipt, ServerFault, subscription::Delivery,
+    ClientInfo, Error, Message, Receipt, ServerFault,
+    request::{Reply, Request},
 };
 use crate::{
     protocol::{
@@ -21,32 +19,11 @@ use crate::{
     },
     topic::{Topic, TopicFilter},
 };
+use subscriber::Subscriber;
+pub(super) use subscriber::reserve;
 
 /// Bytes that wait to be written, above which no more requests are taken and no ping is answered.
 const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
-
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
-
-/// What a handle asks for.
-#[derive(Debug)]
-pub(super) enum Request {
-    Publish {
-        topic: Topic<'static>,
-        payload: Box<RawValue>,
-        reply: Option<Reply<Receipt>>,
-    },
-    Subscribe {
-        filters: Vec<TopicFilter>,
-        deliveries: mpsc::Sender<Delivery>,
-        reply: Reply<()>,
-    },
-    ListClients {
-        reply: Reply<Vec<ClientInfo>>,
-    },
-    Close {
-        reply: Reply<()>,
-    },
-}
 
 /// Who waits for an answer.
 enum Waiting {
@@ -54,27 +31,6 @@ enum Waiting {
     /// One filter of the subscription with this number.
     Subscribe(u64, TopicFilter),
     ListClients(Reply<Vec<ClientInfo>>),
-}
-
-/// Places of a subscription's queue that messages leave free: what is missing and that a filter has
-/// ended can always be told, however slow the reader is. One that ends is told of once, after the
-/// two gaps that may be still to be told.
-pub(super) const fn reserve(filters_len: usize) -> usize {
-    3 * filters_len
-}
-
-struct Subscriber {
-    /// Those that the server has not ended.
-    filters: Vec<TopicFilter>,
-    /// Of these, what the server has not answered yet on this connection.
-    unanswered: Vec<TopicFilter>,
-    /// Who waits for the subscription to begin. Nobody does where it is renewed.
-    opening: Option<Reply<()>>,
-    deliveries: mpsc::Sender<Delivery>,
-    /// What could not be delivered since the last delivery.
-    missed: u64,
-    /// Whether a renewal is still to be told.
-    renewed: bool,
 }
 
 #[derive(Default)]
@@ -89,12 +45,12 @@ pub(super) struct Dialogue {
     /// Numbers requests and subscriptions alike.
     last_number: u64,
     /// `Some` once `disconnecting` is said, with who waits for the end.
-    leaving: Option<Vec<Reply<()>>>,
+    closing: Option<Vec<Reply<()>>>,
 }
 
 impl Dialogue {
-    pub(super) const fn is_leaving(&self) -> bool {
-        self.leaving.is_some()
+    pub(super) const fn is_disconnecting(&self) -> bool {
+        self.closing.is_some()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -136,21 +92,27 @@ impl Dialogue {
             }
             Request::ListClients { reply } => {
                 let reference = Some(self.expect(Waiting::ListClients(reply)));
-                self.say(&ClientEvent::ListClients(OnlyRef { reference }));
+                self.send(&ClientEvent::ListClients(OnlyRef { reference }));
             }
             Request::Close { reply } => {
-                self.leave();
-                self.leaving.get_or_insert_default().push(reply);
+                self.disconnect();
+                self.closing.get_or_insert_default().push(reply);
             }
         }
     }
 
     /// Takes leave of the server, once.
-    pub(super) fn leave(&mut self) {
-        if !self.is_leaving() {
-            self.leaving = Some(Vec::new());
-            self.say(&ClientEvent::Disconnecting(OnlyRef::default()));
+    pub(super) fn disconnect(&mut self) {
+        if !self.is_disconnecting() {
+            self.closing = Some(Vec::new());
+            self.send(&ClientEvent::Disconnecting(OnlyRef::default()));
         }
+    }
+
+    /// Asks the broker for a sign of life.
+    pub(super) fn ping(&mut self) {
+        let reference = Some(self.number().to_string().into());
+        self.send(&ClientEvent::Ping(OnlyRef { reference }));
     }
 
     /// Renews every subscription on a new connection.
@@ -182,7 +144,7 @@ impl Dialogue {
             }
         }
         for reply in self
-            .leaving
+            .closing
             .iter_mut()
             .flat_map(|replies| replies.drain(..))
         {
@@ -192,14 +154,14 @@ impl Dialogue {
     }
 
     /// Takes one line of the server; `raw` is the same as it came.
-    pub(super) fn hear(&mut self, line: ServerLine<'_>, raw: &[u8]) -> Result<(), Error> {
+    pub(super) fn handle_line(&mut self, line: ServerLine<'_>, raw: &[u8]) -> Result<(), Error> {
         match line.event {
             Some(ServerEvent::Message(message)) => {
                 self.deliver(&message, &line.id, &line.timestamp, raw)?;
             }
             // A server that does not read what is there already needs no more of it.
             Some(ServerEvent::Ping(_)) if !self.has_room() => {}
-            Some(ServerEvent::Ping(_)) => self.say(&ClientEvent::Pong(OnlyRef::default())),
+            Some(ServerEvent::Ping(_)) => self.send(&ClientEvent::Pong(OnlyRef::default())),
             Some(ServerEvent::Published(published)) => {
                 if let Some(Waiting::Publish(reply)) = self.answered(&published.reference) {
                     let receivers = published.receivers;
@@ -250,7 +212,7 @@ impl Dialogue {
             }
         }
         // Nothing is said after the farewell.
-        if unread && !self.is_leaving() {
+        if unread && !self.is_disconnecting() {
             self.forget_unread();
         }
         Ok(())
@@ -277,7 +239,7 @@ impl Dialogue {
                 .values()
                 .any(|other| other.filters.contains(filter))
             {
-                self.say(&ClientEvent::Unsubscribe(Subscribe {
+                self.send(&ClientEvent::Unsubscribe(Subscribe {
                     topic: filter.clone(),
                     reference: None,
                 }));
@@ -381,7 +343,7 @@ impl Dialogue {
         subscriber.unanswered.clone_from(&filters);
         for topic in filters {
             let reference = Some(self.expect(Waiting::Subscribe(number, topic.clone())));
-            self.say(&ClientEvent::Subscribe(Subscribe { topic, reference }));
+            self.send(&ClientEvent::Subscribe(Subscribe { topic, reference }));
         }
     }
 
@@ -407,7 +369,7 @@ impl Dialogue {
         }
     }
 
-    fn say(&mut self, event: &ClientEvent<'_>) {
+    fn send(&mut self, event: &ClientEvent<'_>) {
         self.outgoing.extend_from_slice(&encode(event));
     }
 
@@ -425,92 +387,6 @@ impl Dialogue {
     fn number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
-    }
-}
-
-impl Subscriber {
-    /// Counts one answer. With the last one the subscription has begun, or is renewed.
-    fn is_answered(&mut self, filter: &str) {
-        let mut asked = self.unanswered.iter();
-        // Its end may have come first: then it was answered by that.
-        let Some(place) = asked.position(|asked| asked.as_str() == filter) else {
-            return;
-        };
-        self.unanswered.swap_remove(place);
-        if !self.unanswered.is_empty() {
-            return;
-        }
-        match self.opening.take() {
-            Some(reply) => drop(reply.send(Ok(()))),
-            None if self.filters.is_empty() => {}
-            None => {
-                self.renewed = true;
-                self.tell_gaps();
-            }
-        }
-    }
-
-    /// Tells that a filter has ended, after what is missing before that.
-    fn close(&mut self, topic: &str, fault: &ServerFault) {
-        // It may have been asked for twice.
-        if !self.filters.iter().any(|filter| filter.as_str() == topic) {
-            return;
-        }
-        while self.has_gap() {
-            self.tell_gap();
-        }
-        let closed = Gap::Closed(ClosedFilter {
-            topic: topic.to_owned(),
-            fault: fault.clone(),
-        });
-        self.tell(closed);
-        self.filters.retain(|filter| filter.as_str() != topic);
-    }
-
-    /// Whether someone still reads.
-    fn deliver(&mut self, message: impl FnOnce() -> Message) -> bool {
-        if !self.tell_gaps() || !self.has_room() {
-            self.missed += 1;
-            return !self.deliveries.is_closed();
-        }
-        self.deliveries.try_send(Ok(message())).is_ok()
-    }
-
-    /// Tells what is missing before what follows it: whether there was room for that.
-    fn tell_gaps(&mut self) -> bool {
-        while self.has_gap() {
-            if !self.has_room() {
-                return false;
-            }
-            self.tell_gap();
-        }
-        true
-    }
-
-    const fn has_gap(&self) -> bool {
-        self.missed > 0 || self.renewed
-    }
-
-    fn tell_gap(&mut self) {
-        let gap = if self.missed > 0 {
-            Gap::Missed(mem::take(&mut self.missed))
-        } else {
-            self.renewed = false;
-            Gap::Reconnected
-        };
-        self.tell(gap);
-    }
-
-    /// There is always a place: none is told without room, or it is what room is reserved for.
-    fn tell(&self, gap: Gap) {
-        if let Err(TrySendError::Full(Err(gap))) = self.deliveries.try_send(Err(gap)) {
-            tracing::error!(%gap, "a subscription was not told of this");
-        }
-    }
-
-    /// Nobody else puts anything into the queue: a place that is there stays there.
-    fn has_room(&self) -> bool {
-        self.deliveries.capacity() > reserve(self.filters.len())
     }
 }
 

@@ -1,26 +1,25 @@
 //! The task behind a [`Client`](super::Client): it alone reads and writes the connection, and makes
 //! it anew when it is lost.
 
-use std::{future::pending, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     sync::{mpsc, watch},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{sleep, timeout},
 };
 
 use super::{
     Error, Options, State,
     connection::{self, Connection, Lines},
-    dialogue::{Dialogue, Request},
+    dialogue::Dialogue,
+    request::Request,
+    silence::{Overdue, Silence},
 };
 
 /// Requests taken at once.
 const BATCH_LEN_MAX: usize = 256;
-
-/// Silent ping intervals after which the server is given up: it asks after one of them itself.
-const SILENT_INTERVALS_MAX: u32 = 3;
 
 /// How long the server may take to close after `disconnecting`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,7 +50,7 @@ impl Driver {
         let error = loop {
             let error = Arc::new(self.drive(connection).await);
             self.dialogue.connection_ended(&error);
-            if self.dialogue.is_leaving() || !error.is_retryable() {
+            if self.dialogue.is_disconnecting() || !error.is_retryable() {
                 break error;
             }
             connection = match self.reconnect(error).await {
@@ -63,32 +62,24 @@ impl Driver {
     }
 
     /// Reads and writes until the connection ends: tells why it did.
-    async fn drive(&mut self, connection: Connection) -> Error {
+    async fn drive<S: AsyncRead + AsyncWrite>(&mut self, connection: Connection<S>) -> Error {
         let Connection {
             mut lines,
             mut writer,
             limits,
         } = connection;
-        let ping_interval = Duration::from_millis(limits.ping_interval_ms);
         self.dialogue.line_bytes_max = limits.line_bytes_max;
-        let (mut heard, mut is_flushed) = (Instant::now(), true);
+        let mut silence = Silence::new(Duration::from_millis(limits.ping_interval_ms));
+        let mut is_flushed = true;
         let mut requests = Vec::with_capacity(BATCH_LEN_MAX);
         loop {
             let dialogue = &mut self.dialogue;
             let has_room = dialogue.has_room();
-            let deadline = match (dialogue.is_leaving(), ping_interval) {
-                (true, _) => Some(heard + CLOSE_TIMEOUT),
-                (false, Duration::ZERO) => None,
-                // The server's word, and so perhaps more than a clock can count.
-                (false, interval) => {
-                    heard.checked_add(interval.saturating_mul(SILENT_INTERVALS_MAX))
-                }
-            };
             tokio::select! {
                 ready = lines.ready() => {
-                    heard = Instant::now();
-                    let heard = ready.and_then(|()| lines.each(|line, raw| dialogue.hear(line, raw)));
-                    if let Err(error) = heard {
+                    silence.ended();
+                    let handled = ready.and_then(|()| lines.each(|line, raw| dialogue.handle_line(line, raw)));
+                    if let Err(error) = handled {
                         return error;
                     }
                 }
@@ -96,19 +87,23 @@ impl Driver {
                     if !is_flushed || !dialogue.outgoing.is_empty() =>
                 {
                     if let Err(error) = sent {
-                        return self.hear_out(lines, Error::Lost(error)).await;
+                        return self.read_remaining(lines, Error::Lost(error)).await;
                     }
                 }
                 taken = self.requests.recv_many(&mut requests, BATCH_LEN_MAX),
-                    if has_room && !dialogue.is_leaving() =>
+                    if has_room && !dialogue.is_disconnecting() =>
                 {
                     requests.drain(..).for_each(|request| dialogue.ask(request));
                     if taken == 0 {
-                        dialogue.leave();
+                        dialogue.disconnect();
+                    }
+                    if dialogue.is_disconnecting() {
+                        silence = Silence::after_last_line(CLOSE_TIMEOUT);
                     }
                 }
-                () = wait_until(deadline) => {
-                    return Error::Lost(io::ErrorKind::TimedOut.into());
+                overdue = silence.overdue() => match overdue {
+                    Overdue::Ping => dialogue.ping(),
+                    Overdue::Lost => return Error::Lost(io::ErrorKind::TimedOut.into()),
                 }
             }
         }
@@ -116,18 +111,18 @@ impl Driver {
 
     /// Takes what the server has said before it would hear no more: answers to what was sent before,
     /// and perhaps why it closes. Tells why the connection ended, `lost` where nothing says more.
-    async fn hear_out(&mut self, mut lines: Lines, lost: Error) -> Error {
+    async fn read_remaining<S: AsyncRead>(&mut self, mut lines: Lines<S>, lost: Error) -> Error {
         let dialogue = &mut self.dialogue;
-        let hearing = async {
+        let reading = async {
             loop {
                 lines.ready().await.ok()?;
-                let heard = lines.each(|line, raw| dialogue.hear(line, raw));
-                if let Err(error) = heard {
+                let handled = lines.each(|line, raw| dialogue.handle_line(line, raw));
+                if let Err(error) = handled {
                     return Some(error);
                 }
             }
         };
-        let said = timeout(CLOSE_TIMEOUT, hearing).await;
+        let said = timeout(CLOSE_TIMEOUT, reading).await;
         said.ok().flatten().unwrap_or(lost)
     }
 
@@ -177,9 +172,5 @@ async fn send(
     Ok(())
 }
 
-async fn wait_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => pending().await,
-    }
-}
+#[cfg(test)]
+mod tests;

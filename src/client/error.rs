@@ -1,7 +1,9 @@
+//! Why something could not be done, in words for a person, and whether trying again may help.
+
 use std::{borrow::Cow, io, time::Duration};
 
 use chrono::DateTime;
-use rustls::{CertificateError, pki_types::UnixTime};
+use rustls::{AlertDescription as Alert, CertificateError, pki_types::UnixTime};
 
 use crate::{
     protocol::{
@@ -82,13 +84,23 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again may help.
+    /// Whether trying again with the same [`Options`](super::Options) may help.
+    ///
+    /// What is wrong at the broker's end can be mended there: it restarts, and gets another
+    /// certificate, another list of CAs or another revocation list. So an expired certificate of the
+    /// broker is retryable, and so is the alert `unknown_ca`, with which a broker whose revocation list
+    /// is out of date refuses everyone.
+    ///
+    /// What the options hold stays as it is: the name of the broker, the CAs that this client trusts,
+    /// and its own certificate. So a broker's certificate with another name or from another CA is not
+    /// retryable, nor is this client's own if it has expired, is revoked or is not for clients. That
+    /// takes a new [`Client`](super::Client) with other options.
     #[must_use]
-    pub const fn is_retryable(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(fault) | Self::Rejected(fault) | Self::Closed(fault) => fault.retryable,
-            Self::Connect { .. }
-            | Self::ConnectTimeout { .. }
+            Self::Connect { cause, .. } => !needs_other_options(cause),
+            Self::ConnectTimeout { .. }
             | Self::Lost(_)
             | Self::Unanswered(_)
             | Self::NoAnswer(_) => true,
@@ -104,6 +116,31 @@ impl Error {
     }
 }
 
+fn needs_other_options(error: &io::Error) -> bool {
+    match tls_error(error) {
+        Some(rustls::Error::AlertReceived(alert)) => matches!(
+            alert,
+            Alert::CertificateExpired
+                | Alert::CertificateRevoked
+                | Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+        ),
+        Some(rustls::Error::InvalidCertificate(fault)) => !matches!(
+            fault,
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+        ),
+        _ => false,
+    }
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
 /// What the terse words of TCP and TLS mean, for the person who reads them.
 fn connect_reason(error: &io::Error) -> String {
     use rustls::{Error as Tls, InvalidMessage};
@@ -112,10 +149,7 @@ fn connect_reason(error: &io::Error) -> String {
             "{error} (nothing listens there: does the broker run on that host and port?)"
         );
     }
-    let tls = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<Tls>());
-    let told = match tls {
+    let told = match tls_error(error) {
         Some(Tls::AlertReceived(alert)) => alert_reason(*alert)
             .map(|reason| format!("{reason} (the server refused with alert {alert:?})")),
         Some(Tls::InvalidCertificate(fault)) => certificate_reason(fault),
@@ -127,8 +161,7 @@ fn connect_reason(error: &io::Error) -> String {
     told.unwrap_or_else(|| error.to_string())
 }
 
-fn alert_reason(alert: rustls::AlertDescription) -> Option<&'static str> {
-    use rustls::AlertDescription as Alert;
+fn alert_reason(alert: Alert) -> Option<&'static str> {
     Some(match alert {
         Alert::UnknownCA => {
             "this client's certificate is not from a CA that the server trusts, or a revocation list is missing there: the server's log says which"
@@ -153,7 +186,8 @@ fn certificate_reason(fault: &CertificateError) -> Option<String> {
         DateTime::from_timestamp(moment, 0).map(day_and_time)
     };
     Some(match fault {
-        CertificateError::UnknownIssuer => {
+        // With a bad signature it is from a CA that only has the name of one that is trusted.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the server's certificate is not from a CA that this client trusts".to_owned()
         }
         CertificateError::NotValidForNameContext {
@@ -286,6 +320,41 @@ mod tests {
         assert_eq!(told, r#"\u001b[2J\u000a\u202e\u061c" (c\u009b)"#);
         let told = fault(&"ü".repeat(100_000)).to_string();
         assert!(told.chars().count() < 5000 && told.contains("ü… (c"));
+    }
+
+    #[test]
+    fn what_only_other_options_can_mend_is_not_tried_again() {
+        use rustls::Error as Tls;
+        let is_retryable = |cause: Tls| {
+            let (server, cause) = ("localhost:4433".to_owned(), io::Error::other(cause));
+            Error::Connect { server, cause }.is_retryable()
+        };
+        for (alert, expected) in [
+            (Alert::CertificateExpired, false),
+            (Alert::CertificateRevoked, false),
+            (Alert::CertificateRequired, false),
+            (Alert::BadCertificate, false),
+            (Alert::UnsupportedCertificate, false),
+            // Also of a broker whose revocation list is out of date.
+            (Alert::UnknownCA, true),
+            (Alert::InternalError, true),
+        ] {
+            assert_eq!(
+                is_retryable(Tls::AlertReceived(alert)),
+                expected,
+                "{alert:?}"
+            );
+        }
+        for (fault, expected) in [
+            (CertificateError::UnknownIssuer, false),
+            (CertificateError::NotValidForName, false),
+            (CertificateError::InvalidPurpose, false),
+            (CertificateError::Expired, true),
+            (CertificateError::NotValidYet, true),
+        ] {
+            let error = Tls::InvalidCertificate(fault.clone());
+            assert_eq!(is_retryable(error), expected, "{fault:?}");
+        }
     }
 
     #[test]

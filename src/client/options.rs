@@ -1,3 +1,5 @@
+//! Where a client connects, as whom, and whether it reconnects.
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
@@ -79,7 +81,8 @@ impl Options {
         self
     }
 
-    /// What to do when the connection is lost. [`Reconnect::Never`] unless set.
+    /// What to do when the connection is lost. [`Reconnect::Never`] unless set. An error that is not
+    /// [retryable](super::Error::is_retryable) ends the client in any case.
     #[must_use]
     pub const fn reconnect(mut self, reconnect: Reconnect) -> Self {
         self.reconnect = reconnect;

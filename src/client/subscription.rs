@@ -1,3 +1,5 @@
+//! What a subscriber receives: messages, and gaps where messages may be missing.
+
 use std::{
     fmt,
     pin::Pin,

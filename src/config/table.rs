@@ -9,7 +9,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Command, builder::BoolishValueParser, value_parser};
 
-use super::value::{LogFormat, TlsMin, parse_duration};
+use super::duration::parse_up_to_a_year;
+use super::value::{LogFormat, TlsMin, identity_sources};
 use crate::identity::IdentitySource;
 
 /// Settings that fall back to a variable of `pub` and `sub`, as in version 0.1, before `serve` had
@@ -134,7 +135,8 @@ pub struct Tls {
         long,
         env = "TIDINGS_IDENTITY_FROM",
         value_name = "FIELD",
-        default_value = "cn"
+        default_value = IdentitySource::default().as_str(),
+        value_parser = identity_sources()
     )]
     pub identity_from: IdentitySource,
 }
@@ -177,7 +179,7 @@ pub struct Access {
         env = "TIDINGS_RELOAD_INTERVAL",
         value_name = "TIME",
         default_value = "60s",
-        value_parser = parse_duration
+        value_parser = parse_up_to_a_year
     )]
     pub reload_interval: Duration,
 }
@@ -341,7 +343,7 @@ pub struct Times {
         env = "TIDINGS_OUTBOX_SOFT_TIME",
         value_name = "TIME",
         default_value = "10s",
-        value_parser = parse_duration
+        value_parser = parse_up_to_a_year
     )]
     pub outbox_soft_time: Duration,
 
@@ -351,7 +353,7 @@ pub struct Times {
         env = "TIDINGS_HANDSHAKE_TIMEOUT",
         value_name = "TIME",
         default_value = "5s",
-        value_parser = parse_duration
+        value_parser = parse_up_to_a_year
     )]
     pub handshake_timeout: Duration,
 
@@ -361,7 +363,7 @@ pub struct Times {
         env = "TIDINGS_AUTHENTICATION_TIMEOUT",
         value_name = "TIME",
         default_value = "5s",
-        value_parser = parse_duration
+        value_parser = parse_up_to_a_year
     )]
     pub authentication_timeout: Duration,
 
@@ -372,7 +374,7 @@ pub struct Times {
         env = "TIDINGS_PING_INTERVAL",
         value_name = "TIME",
         default_value = "30s",
-        value_parser = parse_duration
+        value_parser = parse_up_to_a_year
     )]
     pub ping_interval: Duration,
 
@@ -382,7 +384,7 @@ pub struct Times {
         env = "TIDINGS_DRAIN",
         value_name = "TIME",
         default_value = "10s",
-        value_parser = parse_duration
+        value_parser = parse_up_to_a_year
     )]
     pub drain: Duration,
 }

@@ -1,8 +1,9 @@
 //! The types of values that are neither numbers nor paths.
 
-use std::time::Duration;
-
-use clap::{ValueEnum, builder::PossibleValue};
+use clap::{
+    ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 
 use crate::{identity::IdentitySource, tls::TlsVersion};
 
@@ -26,21 +27,16 @@ impl From<TlsMin> for TlsVersion {
     }
 }
 
-/// `--identity-from`
-impl ValueEnum for IdentitySource {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[Self::CommonName, Self::SanDns, Self::SanUri, Self::SanEmail]
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        let (name, help) = match self {
-            Self::CommonName => ("cn", "The common name"),
-            Self::SanDns => ("san-dns", "The DNS subject alternative name"),
-            Self::SanUri => ("san-uri", "The URI subject alternative name (SPIFFE)"),
-            Self::SanEmail => ("san-email", "The e-mail subject alternative name"),
-        };
-        Some(PossibleValue::new(name).help(help))
-    }
+/// The values of `--identity-from`.
+pub(super) fn identity_sources() -> impl TypedValueParser<Value = IdentitySource> {
+    let value =
+        |source: IdentitySource| PossibleValue::new(source.as_str()).help(format!("The {source}"));
+    PossibleValuesParser::new(IdentitySource::ALL.map(value)).map(|name| {
+        let source = IdentitySource::ALL
+            .into_iter()
+            .find(|source| source.as_str() == name);
+        source.unwrap_or_default()
+    })
 }
 
 /// `--log-format`
@@ -50,46 +46,4 @@ pub enum LogFormat {
     Human,
     /// One JSON object per line
     Json,
-}
-
-/// `500ms`, `30s`, `5m`, `1h`, or a bare number of seconds.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = &text[digits.len()..];
-    let millis = match unit {
-        "" => Some(1000),
-        unit => UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, millis)| *millis),
-    };
-    digits
-        .parse::<u64>()
-        .ok()
-        .zip(millis)
-        .and_then(|(number, millis)| number.checked_mul(millis))
-        // A year. Anything longer is a mistake.
-        .filter(|millis| *millis <= 365 * 24 * 3_600_000)
-        .map(Duration::from_millis)
-        .ok_or_else(|| "a time is a number with ms, s, m or h, like 500ms or 30s".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_times() {
-        let millis = |text| parse_duration(text).map(|time| time.as_millis()).ok();
-        assert_eq!(millis("500ms"), Some(500));
-        assert_eq!(millis("30s"), Some(30_000));
-        assert_eq!(millis("5m"), Some(300_000));
-        assert_eq!(millis("1h"), Some(3_600_000));
-        assert_eq!(millis("7"), Some(7_000));
-        assert_eq!(millis("0"), Some(0));
-        for text in ["", "s", "-1s", "1.5s", "1d", "99999999999h", "1 s"] {
-            assert_eq!(millis(text), None, "{text}");
-        }
-    }
 }

@@ -1,3 +1,7 @@
+//! Accepts connections, and never waits for one of them.
+//!
+//! Owns the options of sockets, and what happens when the kernel has no descriptor left.
+
 use std::{
     io,
     net::{Ipv6Addr, SocketAddr},

@@ -1,3 +1,7 @@
+//! Counts lines of the log that are the same again and again.
+//!
+//! Owns which lines are written and which are only counted, so that no peer decides how long the log is.
+
 use std::{
     collections::HashMap,
     hash::Hash,

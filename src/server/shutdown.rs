@@ -1,3 +1,5 @@
+//! The end of the daemon, as signals ask for it: first in order, then at once.
+
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,3 +1,7 @@
+//! The TLS stream of one connection: what was received and is not yet handled, and what is yet to be sent.
+//!
+//! Owns what a fault in one direction means for the other. Knows nothing of lines.
+
 use std::{
     collections::VecDeque,
     future::poll_fn,

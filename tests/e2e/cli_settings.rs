@@ -78,12 +78,6 @@ fn a_bad_value_is_reported_by_the_variable_that_holds_it() {
             "x",
             "for 'TIDINGS_CONNECT_TIMEOUT'",
         ),
-        (
-            plain(&["certs", "init"]),
-            "TIDINGS_CERTS",
-            "",
-            "for 'TIDINGS_CERTS'",
-        ),
         // It is checked later.
         (
             serving(&[]),

@@ -1,4 +1,4 @@
-//! `pub --lines`: a message for each line, many of them on their way at once.
+//! `pub --lines`: publishes each line, with many requests in flight.
 
 use std::{collections::VecDeque, future, io, io::IsTerminal, str, time::Duration};
 
@@ -10,19 +10,19 @@ use super::{LINE_BYTES_MAX, payload::Payload, warn_of_broken};
 use crate::{
     cli::{
         exit::{Exit, SilentExit},
-        say::say,
+        stderr::print_message,
     },
     client::{Client, Error, Pending, Receipt},
     protocol::{LineSplitter, LineTooLong},
 };
 
-/// Lines on their way whose answers have not come yet.
+/// Lines that were sent and not answered yet.
 const WINDOW_LINES: usize = 1024;
 
 /// Bytes of these lines, above which no more are read.
 const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 
-/// Publishes every line of standard input, and names those that were not accepted.
+/// Publishes every line of standard input, and reports those that were not accepted.
 pub(super) async fn publish(
     client: &Client,
     topic: &str,
@@ -205,7 +205,7 @@ fn owned(line: Result<&[u8], LineTooLong>) -> Result<Vec<u8>, LineTooLong> {
     line.map(<[u8]>::to_vec)
 }
 
-/// Lines on their way, in their order, and their answers.
+/// Lines in flight, in their order, with their answers.
 #[derive(Default)]
 struct Window {
     /// Number, bytes and answer.
@@ -242,7 +242,7 @@ impl Window {
     }
 }
 
-/// What became of the lines, shown while they go where someone watches.
+/// The outcome of the lines, with progress on a terminal.
 struct Tally {
     accepted: u64,
     refused: u64,
@@ -290,10 +290,10 @@ impl Tally {
     fn refused(&mut self, line: u64, why: &anyhow::Error) {
         self.refused += 1;
         self.progress
-            .suspend(|| say(format_args!("line {line} was not accepted: {why}")));
+            .suspend(|| print_message(format_args!("line {line} was not accepted: {why}")));
     }
 
-    /// Warns of the first one. A log whose lines begin with `[` is no mistake.
+    /// Warns of the first one only: lines of a log may well begin with `[`.
     fn broken(&mut self, line: u64, fault: &serde_json::Error) {
         self.broken += 1;
         if self.broken == 1 && !self.quiet {
@@ -308,12 +308,12 @@ impl Tally {
             return;
         }
         if self.broken > 1 {
-            say(format_args!(
+            print_message(format_args!(
                 "warning: {} lines that begin with {{ or [ are not JSON, and went as strings",
                 self.broken
             ));
         }
-        say(format_args!(
+        print_message(format_args!(
             "{} lines accepted, {} refused",
             self.accepted, self.refused
         ));

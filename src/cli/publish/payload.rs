@@ -1,11 +1,11 @@
-//! What is published of a text: the JSON that it is, or the text itself as a JSON string.
+//! From text to a payload: JSON as it is, other text as a JSON string.
 
 use serde_json::value::RawValue;
 
 /// One payload, ready to be sent.
 pub(super) struct Payload {
     pub(super) json: Box<RawValue>,
-    /// Why the text does not read as JSON, where it looks as if it should.
+    /// The parse error, if the text looks like JSON and is not.
     pub(super) broken: Option<serde_json::Error>,
 }
 
@@ -17,7 +17,7 @@ impl Payload {
         }
     }
 
-    /// Sends JSON as it is, and whatever else as a string; with `as_text`, everything.
+    /// JSON stays as it is, and other text becomes a string. With `as_text`, all text does.
     pub(super) fn of(text: &str, as_text: bool) -> serde_json::Result<Self> {
         let text = without_bom(text);
         if as_text {
@@ -40,7 +40,7 @@ impl Payload {
     }
 }
 
-/// A byte order mark says how a file is written, and is no part of what it says.
+/// A byte order mark is not part of the content.
 fn without_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }

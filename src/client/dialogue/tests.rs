@@ -1,17 +1,22 @@
 use serde_json::{Value, json};
 
+use tokio::sync::{mpsc, oneshot};
+
 use super::*;
-use crate::protocol::ClientId;
+use crate::{
+    client::{Delivery, Gap},
+    protocol::ClientId,
+};
 
 type Deliveries = mpsc::Receiver<Delivery>;
 
 /// A dialogue, and the server's side of it.
 #[derive(Default)]
-struct Stderr {
+struct Conversation {
     dialogue: Dialogue,
 }
 
-impl Stderr {
+impl Conversation {
     /// Asks for `filters` with room for `queue_len` messages.
     fn ask(
         &mut self,
@@ -63,7 +68,7 @@ impl Stderr {
         });
         let line = line.to_string();
         let parsed = ServerLine::parse(line.as_bytes()).unwrap();
-        self.dialogue.hear(parsed, line.as_bytes()).unwrap();
+        self.dialogue.handle_line(parsed, line.as_bytes()).unwrap();
     }
 
     fn close(&mut self, filter: &str) {
@@ -114,7 +119,7 @@ const NOTHING: [&str; 0] = [];
 
 #[test]
 fn a_closed_filter_is_told_and_the_others_go_on() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let mut queue = talk.subscribe(&["a", "b/#"], 8);
     talk.publish("a");
     talk.close("a");
@@ -129,7 +134,7 @@ fn a_closed_filter_is_told_and_the_others_go_on() {
 
 #[test]
 fn an_end_that_overtakes_the_beginning_is_an_end() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let (mut queue, mut answer) = talk.ask(&["a"], 8);
     let asked = talk.said();
     talk.close("a");
@@ -141,7 +146,7 @@ fn an_end_that_overtakes_the_beginning_is_an_end() {
 
 #[test]
 fn an_end_that_overtakes_a_renewal_ends_that_filter_alone() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let mut queue = talk.subscribe(&["b", "c"], 8);
     talk.reconnect();
     let asked = talk.said();
@@ -157,7 +162,7 @@ fn an_end_that_overtakes_a_renewal_ends_that_filter_alone() {
 
 #[test]
 fn a_closed_filter_is_not_renewed() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let mut queue = talk.subscribe(&["a", "b"], 8);
     talk.close("a");
     talk.reconnect();
@@ -174,7 +179,7 @@ fn a_closed_filter_is_not_renewed() {
 
 #[test]
 fn a_filter_that_is_not_renewed_is_told_as_closed() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let mut queue = talk.subscribe(&["a", "b"], 8);
     talk.reconnect();
     let said = talk.said();
@@ -193,7 +198,7 @@ fn a_filter_that_is_not_renewed_is_told_as_closed() {
 
 #[test]
 fn a_subscription_that_is_refused_at_first_does_not_begin() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let (mut queue, mut answer) = talk.ask(&["a", "b"], 8);
     let said = talk.said();
     talk.hear("subscribed", &said[0]["content"]);
@@ -210,7 +215,7 @@ fn a_subscription_that_is_refused_at_first_does_not_begin() {
 
 #[test]
 fn all_who_share_a_filter_are_told() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let mut queues = [talk.subscribe(&["a"], 8), talk.subscribe(&["a", "b"], 8)];
     talk.close("a");
     let expected = "closed a permission_withdrawn";
@@ -224,7 +229,7 @@ fn all_who_share_a_filter_are_told() {
 /// The server ended it for another; what was asked for since then has an answer of its own.
 #[test]
 fn who_has_only_just_asked_waits_for_the_answer() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let mut first = talk.subscribe(&["a"], 8);
     let (mut second, mut answer) = talk.ask(&["a"], 8);
     talk.close("a");
@@ -238,7 +243,7 @@ fn who_has_only_just_asked_waits_for_the_answer() {
 
 #[test]
 fn a_part_can_end_before_all_has_begun() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let (mut queue, mut answer) = talk.ask(&["a", "b"], 8);
     let said = talk.said();
     talk.hear("subscribed", &said[0]["content"]);
@@ -252,7 +257,7 @@ fn a_part_can_end_before_all_has_begun() {
 
 #[test]
 fn a_full_queue_loses_messages_and_no_word_on_what_is_lost() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let mut queue = talk.subscribe(&["a", "b"], 2);
     for _ in 0..5 {
         talk.publish("a");
@@ -280,7 +285,7 @@ fn a_full_queue_loses_messages_and_no_word_on_what_is_lost() {
 
 #[test]
 fn a_queue_takes_as_many_messages_as_it_was_given() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let mut queue = talk.subscribe(&["a", "b", "c"], 1);
     for _ in 0..3 {
         talk.publish("a");
@@ -294,7 +299,7 @@ fn a_queue_takes_as_many_messages_as_it_was_given() {
 
 #[test]
 fn a_reader_that_is_gone_is_nobody_to_tell() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     drop(talk.subscribe(&["a", "b"], 8));
     talk.close("a");
     talk.publish("b");
@@ -306,10 +311,10 @@ fn a_reader_that_is_gone_is_nobody_to_tell() {
 
 #[test]
 fn nothing_is_said_after_the_farewell() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     let queue = talk.subscribe(&["a"], 1);
     drop(queue);
-    talk.dialogue.leave();
+    talk.dialogue.disconnect();
     let farewell = talk.said();
     assert_eq!(farewell[0]["event"], "disconnecting");
     // On its way to a reader that is gone.
@@ -319,7 +324,7 @@ fn nothing_is_said_after_the_farewell() {
 
 #[test]
 fn a_server_that_asks_and_does_not_read_is_not_answered_without_end() {
-    let mut talk = Stderr::default();
+    let mut talk = Conversation::default();
     talk.hear("ping", &json!({}));
     assert_eq!(talk.said().len(), 1);
     let answer = r#"{"event":"pong","id":"__","content":{}}"#.len() + 1;

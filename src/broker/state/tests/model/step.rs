@@ -2,7 +2,7 @@
 
 use proptest::{prelude::*, sample::Index, sample::select};
 
-use super::super::{FILTERS, REASONS, Rules};
+use crate::broker::state::tests::{FILTERS, REASONS, Rules};
 use crate::{broker::Limits, protocol::CloseReason};
 
 /// What is asked for. An [`Index`] picks one of those who are there.
