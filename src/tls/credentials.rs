@@ -17,7 +17,7 @@ use super::{
     error::{Problem, TlsError},
     handshake_text::certificate_fault,
     reading::{read_certificates, read_key},
-    x509::{parse_certificate, unix_time, validity},
+    x509::{check_extensions, parse_certificate, unix_time, validity},
 };
 use crate::files::TrackedFiles;
 
@@ -84,6 +84,10 @@ impl Credentials {
         let chain = read_certificates(&self.certificate, sources)?;
         if chain.iter().map(|der| der.len()).sum::<usize>() > CHAIN_BYTES_MAX {
             return Err(TlsError::new(&self.certificate, Problem::LargeChain));
+        }
+        for der in &chain {
+            check_extensions(&parse_certificate(der, &self.certificate)?)
+                .map_err(|fault| TlsError::unusable(&self.certificate, fault))?;
         }
         if let Some(own) = chain.first() {
             let now = SystemTime::now();

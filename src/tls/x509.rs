@@ -28,6 +28,23 @@ pub(super) fn parse_certificate<'a>(
         .map_err(|_| TlsError::unusable(path, GARBLED))
 }
 
+/// Checks that the extensions which say what a certificate is for can be read. rustls does not need
+/// them to send the certificate, but its peer does.
+pub(super) fn check_extensions(certificate: &X509Certificate<'_>) -> Result<(), String> {
+    let readable = [
+        certificate.basic_constraints().map(drop),
+        certificate.key_usage().map(drop),
+        certificate.extended_key_usage().map(drop),
+        certificate.subject_alternative_name().map(drop),
+    ];
+    readable
+        .into_iter()
+        .collect::<Result<(), _>>()
+        .map_err(|_| {
+            "a certificate in it has an extension that is garbled or twice there".to_owned()
+        })
+}
+
 /// Parses one revocation list, and nothing after it.
 pub(crate) fn parse_crl(der: &[u8]) -> Result<CertificateRevocationList<'_>, String> {
     match CertificateRevocationList::from_der(der) {

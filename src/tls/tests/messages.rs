@@ -323,3 +323,16 @@ fn a_key_that_cannot_be_used_is_told_with_what_to_do() {
         }
     }
 }
+
+#[test]
+fn an_own_certificate_with_a_garbled_extension_is_refused() {
+    let authority = Authority::generate_root("root", 1, Validity::days(30)).unwrap();
+    let mut chain = Chain::new(&authority);
+    let alternative_names = CustomExtension::from_oid_content(&[2, 5, 29, 17], vec![0x30, 0x7f]);
+    chain.leaf.custom_extensions.push(alternative_names);
+    let fault = client_config(&chain.client().credentials()).unwrap_err();
+    assert!(
+        fault.to_string().contains("an extension that is garbled"),
+        "{fault}"
+    );
+}
