@@ -10,10 +10,10 @@
 //! **Invariants:** nothing here ever waits for a client; every queue is bounded; a client that was
 //! admitted departs exactly once, whatever ends its connection.
 
+mod admission;
 mod answers;
 mod client_handle;
 mod command;
-mod disconnect_guard;
 mod outbox;
 mod outgoing;
 mod presence;
@@ -26,13 +26,14 @@ mod state;
 #[cfg(test)]
 pub(crate) mod test_support;
 
+pub use admission::{Admission, Authentication};
 pub use answers::{Answers, FailedRequest, FollowingLines, PendingAnswer};
-pub use disconnect_guard::DisconnectGuard;
+pub use command::{DisconnectGuard, Reevaluated, Withdrawn};
 pub use outbox::{Interrupt, Outbox, OutboxEntry, OutboxLimits};
-pub use registry::{Admission, Authentication, Registry};
+pub use registry::Registry;
 pub use request_error::{RegistryGone, RequestError};
 pub use session::Session;
-pub use state::{Limits, Reevaluated, Withdrawn};
+pub use state::Limits;
 
 #[doc(hidden)]
 pub use {

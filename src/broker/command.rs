@@ -1,15 +1,13 @@
-//! What is asked of the registry, and what a batch of it brings about.
+//! What is asked of the registry, and what a batch of it brings about. The last that is asked for a
+//! client is by a guard, which nothing can prevent.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, thread};
 
 use tokio::sync::{mpsc::OwnedPermit, oneshot};
 
-use super::{
-    ClientHandle, DisconnectGuard, Outbox, Reevaluated, RequestError, outgoing::Outgoing,
-    routes::RoutingTable,
-};
+use super::{ClientHandle, Outbox, RequestError, outgoing::Outgoing, routes::RoutingTable};
 use crate::{
-    access::{AccessRules, Permissions, TokenScope},
+    access::{AccessRules, Denial, Permissions, TokenScope},
     identity::Identity,
     protocol::{ClientId, CloseReason, Frame},
     topic::TopicFilter,
@@ -119,4 +117,70 @@ pub(super) struct Effects {
     /// What goes to clients.
     pub(super) outgoing: Outgoing,
     pub(super) replies: Vec<Reply>,
+}
+
+/// The outcome of applying other rules to everyone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reevaluated {
+    /// How many clients they were applied to.
+    pub clients: usize,
+    /// What the rules no longer allow to some of them. The clients have been told.
+    pub withdrawn: Vec<Withdrawn>,
+}
+
+/// What a client had and has no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// Its id.
+    pub client_id: ClientId,
+    /// Its identity.
+    pub identity: Identity,
+    /// Its address.
+    pub address: SocketAddr,
+    /// The subscription; `None` when no rule admits the client any longer, and its connection closes.
+    pub subscription: Option<TopicFilter>,
+    /// By which rule, and why.
+    pub denial: Denial,
+}
+
+/// Reports a client's departure to the registry, exactly once, whatever ends its connection: a
+/// return, an error, a cancelled task or a panic.
+///
+/// It was given its place in the registry's queue on admission, so [`Drop`] can always report and
+/// never waits.
+#[derive(Debug)]
+pub struct DisconnectGuard {
+    client_id: ClientId,
+    reason: CloseReason,
+    permit: Option<OwnedPermit<Command>>,
+}
+
+impl DisconnectGuard {
+    pub(super) const fn new(client_id: ClientId, permit: OwnedPermit<Command>) -> Self {
+        Self {
+            client_id,
+            // What it is when the connection's task ends without a better one.
+            reason: CloseReason::ConnectionLost,
+            permit: Some(permit),
+        }
+    }
+
+    /// Reports now, with a reason.
+    pub fn report(mut self, reason: CloseReason) {
+        self.reason = reason;
+    }
+}
+
+impl Drop for DisconnectGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.reason = CloseReason::InternalError;
+        }
+        if let Some(permit) = self.permit.take() {
+            permit.send(Command::Depart {
+                client_id: self.client_id,
+                reason: self.reason,
+            });
+        }
+    }
 }

@@ -3,20 +3,13 @@
 //! Owns the order in which the effects of a batch are carried out. What they are is for [`State`] to
 //! decide.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    ClientHandle, DisconnectGuard, Limits, Outbox, Reevaluated, RegistryGone, RequestError,
-    Session,
+    Limits, Outbox, Reevaluated, RegistryGone, RequestError,
     command::{Admitted, Candidate, Command},
     routes::RoutingTable,
     state::State,
@@ -24,7 +17,7 @@ use super::{
 use crate::{
     access::{AccessRules, TokenScope},
     identity::Identity,
-    protocol::{ClientId, CloseReason, Frame, ServerId, Timestamp},
+    protocol::{ClientId, Frame, ServerId, Timestamp},
     topic::TopicFilter,
 };
 
@@ -69,35 +62,40 @@ impl Registry {
     /// # Errors
     ///
     /// Why it gets none, as the client is told.
-    pub async fn admit(
+    pub(super) async fn admit(
         &self,
         identity: Identity,
         address: SocketAddr,
         outbox: Arc<Outbox>,
-    ) -> Result<Admission, RequestError> {
+    ) -> Result<Admitted, RequestError> {
         // The place for its departure comes first: from here on it can always be reported.
         let permit = self.commands.clone().reserve_owned().await;
         let candidate = Candidate {
-            identity: identity.clone(),
+            identity,
             address,
             outbox,
             permit: permit.map_err(|_| RegistryGone)?,
         };
-        let admitted = self
-            .ask(|reply| Command::Admit { candidate, reply })
-            .await??;
-        let Admitted {
+        self.ask(|reply| Command::Admit { candidate, reply })
+            .await?
+    }
+
+    /// Makes a client a session. See [`Admission::authenticate`](super::Admission::authenticate).
+    pub(super) async fn authenticate(
+        self,
+        client_id: ClientId,
+        presence: bool,
+        scope: Option<Arc<TokenScope>>,
+        welcome: Frame,
+    ) -> Result<(), RegistryGone> {
+        self.ask(|reply| Command::Authenticate {
             client_id,
-            handle,
-            guard,
-        } = admitted;
-        Ok(Admission {
-            registry: self.clone(),
-            client_id,
-            identity,
-            handle,
-            guard,
+            presence,
+            scope,
+            welcome,
+            reply,
         })
+        .await
     }
 
     /// Applies `access` from now on, also to the clients that are here: a client that no rule admits is
@@ -219,99 +217,5 @@ async fn run(
         for reply in effects.replies {
             reply.send();
         }
-    }
-}
-
-/// A client that was admitted and has not authenticated: it can do that, or go.
-#[derive(Debug)]
-pub struct Admission {
-    registry: Registry,
-    client_id: ClientId,
-    identity: Identity,
-    handle: Arc<ClientHandle>,
-    guard: DisconnectGuard,
-}
-
-impl Admission {
-    /// The id that the registry gave it.
-    #[must_use]
-    pub const fn client_id(&self) -> ClientId {
-        self.client_id
-    }
-
-    /// Makes it a session, which is shown to others. `presence`: whether it wants to be told of them.
-    /// `scope`: what its token leaves of the permissions that the rules give it. `welcome` is queued
-    /// for it before anything about others.
-    #[must_use]
-    pub fn authenticate(
-        self,
-        presence: bool,
-        scope: Option<Arc<TokenScope>>,
-        welcome: Frame,
-    ) -> Authentication {
-        let (registry, client_id) = (self.registry.clone(), self.client_id);
-        let request = async move {
-            let asked = registry.ask(|reply| Command::Authenticate {
-                client_id,
-                presence,
-                scope,
-                welcome,
-                reply,
-            });
-            asked.await
-        };
-        Authentication {
-            admission: Some(self),
-            request: Box::pin(request),
-        }
-    }
-
-    fn into_session(self) -> Session {
-        let Self {
-            registry,
-            client_id,
-            identity,
-            handle,
-            guard,
-        } = self;
-        Session::new(registry, client_id, identity, handle, guard)
-    }
-
-    /// Reports the departure, with its reason.
-    pub fn depart(self, reason: CloseReason) {
-        self.guard.report(reason);
-    }
-}
-
-/// A client that is about to become a [`Session`]: a future that gives it, once.
-pub struct Authentication {
-    admission: Option<Admission>,
-    request: Pin<Box<dyn Future<Output = Result<(), RegistryGone>> + Send>>,
-}
-
-impl Authentication {
-    /// Reports the departure, with its reason.
-    pub fn depart(self, reason: CloseReason) {
-        if let Some(admission) = self.admission {
-            admission.depart(reason);
-        }
-    }
-}
-
-impl Future for Authentication {
-    type Output = Result<Session, RegistryGone>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        ready!(self.request.as_mut().poll(cx))?;
-        let admission = self.admission.take().ok_or(RegistryGone)?;
-        Poll::Ready(Ok(admission.into_session()))
-    }
-}
-
-impl fmt::Debug for Authentication {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authentication")
-            .field("admission", &self.admission)
-            .finish_non_exhaustive()
     }
 }

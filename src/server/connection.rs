@@ -24,7 +24,7 @@ use super::{
     wire::{Wire, peer_certificates},
 };
 use crate::{
-    broker::{Outbox, RequestError},
+    broker::{Admission, Outbox, RequestError},
     identity::{Identity, identity_of},
     policy::Policy,
     protocol::{
@@ -86,10 +86,8 @@ async fn meet(
         Err(fault) => return refuse(tls, address, None, fault.into(), context).await,
     };
     let credentials = CredentialStatus::new(policy, peer_certificates(&tls), begun);
-    let admission = context
-        .registry
-        .admit(identity.clone(), address, Arc::clone(&outbox))
-        .await;
+    let (registry, its_outbox) = (&context.registry, Arc::clone(&outbox));
+    let admission = Admission::request(registry, identity.clone(), address, its_outbox).await;
     let admission = match admission {
         Ok(admission) => admission,
         Err(refusal) => return refuse(tls, address, Some(&identity), refusal, context).await,

@@ -12,7 +12,7 @@ use std::{
 use serde_json::value::RawValue;
 use tidings::{
     access::{self, AccessRules},
-    broker::{Limits, Outbox, OutboxLimits, Registry, RequestError, Session},
+    broker::{Admission, Limits, Outbox, OutboxLimits, Registry, RequestError, Session},
     identity::Identity,
     protocol::{
         CloseReason, Code, Frame, ServerEvent, ServerId, Timestamp,
@@ -113,7 +113,7 @@ impl Broker {
         }));
         let identity = Identity::parse(identity).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let admission = self.registry.admit(identity, address, Arc::clone(&outbox));
+        let admission = Admission::request(&self.registry, identity, address, Arc::clone(&outbox));
         let admission = match admission.await {
             Ok(admission) => admission,
             Err(fault) => {

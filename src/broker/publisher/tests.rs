@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     access::AccessRules,
     broker::{
-        Limits, Registry, RequestError, Session,
+        Admission, Limits, Registry, RequestError, Session,
         routes::LOOK_UPS,
         test_support::{self, NO_LIMITS, address, rules},
     },
@@ -28,7 +28,7 @@ fn registry() -> Registry {
 
 async fn session(registry: &Registry, identity: &str) -> Session {
     let identity = Identity::parse(identity).unwrap();
-    let admission = registry.admit(identity, address(1), test_support::outbox());
+    let admission = Admission::request(registry, identity, address(1), test_support::outbox());
     let welcome = b"\n".to_vec().into();
     let admission = admission.await.unwrap();
     let mut session = admission.authenticate(false, None, welcome).await.unwrap();

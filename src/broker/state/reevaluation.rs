@@ -1,39 +1,14 @@
 //! Other access rules come into force while clients are here: which client loses what by them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use super::{Batch, Client, State};
 use crate::{
     access::{AccessRules, Denial, Permissions},
-    broker::outgoing::OutgoingItem,
-    identity::Identity,
+    broker::{Reevaluated, Withdrawn, outgoing::OutgoingItem},
     protocol::{ClientId, CloseReason},
     topic::TopicFilter,
 };
-
-/// The outcome of applying other rules to everyone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reevaluated {
-    /// How many clients they were applied to.
-    pub clients: usize,
-    /// What the rules no longer allow to some of them. The clients have been told.
-    pub withdrawn: Vec<Withdrawn>,
-}
-
-/// What a client had and has no longer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Withdrawn {
-    /// Its id.
-    pub client_id: ClientId,
-    /// Its identity.
-    pub identity: Identity,
-    /// Its address.
-    pub address: SocketAddr,
-    /// The subscription; `None` when no rule admits the client any longer, and its connection closes.
-    pub subscription: Option<TopicFilter>,
-    /// By which rule, and why.
-    pub denial: Denial,
-}
 
 impl State {
     /// Requests a recheck of every client; if the rules have changed, also applies them to everyone.

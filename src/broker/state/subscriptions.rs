@@ -3,14 +3,13 @@
 //! Owns the routing table that is published next, and the limits of subscriptions.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, hash_map::Entry},
     sync::Arc,
 };
 
-use super::{Batch, Client, Limits, State, count_down, is_reached};
+use super::limits::{Limits, count_down, is_reached};
 use crate::{
-    access::Permissions,
-    broker::{ClientHandle, RequestError, routes::RoutingTable},
+    broker::{ClientHandle, routes::RoutingTable},
     identity::Identity,
     protocol::{ClientId, Code, CodedError},
     topic::{FilterShape, TopicFilter},
@@ -111,83 +110,4 @@ impl Subscriptions {
     pub(super) fn counts(&self) -> (usize, &HashMap<Identity, Holding>) {
         (self.total, &self.by_identity)
     }
-}
-
-impl State {
-    pub(super) fn subscribe(
-        &mut self,
-        client_id: ClientId,
-        filter: TopicFilter,
-        batch: &mut Batch,
-    ) -> Result<(), RequestError> {
-        let limits = &self.limits;
-        let client = session(&mut self.clients, client_id)?;
-        client.permissions.may_subscribe(&filter)?;
-        if client.subscriptions.contains(&filter) {
-            return Ok(());
-        }
-        let limit = limits.subscriptions_per_client;
-        if is_reached(limit, client.subscriptions.len()) {
-            return Err(RequestError::Fault(CodedError::new(
-                Code::TooManySubscriptions,
-                format!("this client holds its {limit} subscriptions"),
-            )));
-        }
-        let all = &mut self.subscriptions;
-        all.has_room(&filter, client.identity, limits)?;
-        all.insert(
-            &filter,
-            client_id,
-            client.identity,
-            Arc::clone(client.handle),
-        );
-        client.subscriptions.insert(filter);
-        batch.routes_changed = true;
-        Ok(())
-    }
-
-    pub(super) fn unsubscribe(
-        &mut self,
-        client_id: ClientId,
-        filter: &TopicFilter,
-        batch: &mut Batch,
-    ) -> Result<(), RequestError> {
-        let client = session(&mut self.clients, client_id)?;
-        if !client.subscriptions.remove(filter) {
-            return Err(RequestError::Fault(CodedError::new(
-                Code::NotSubscribed,
-                "this client has no subscription with exactly this filter",
-            )));
-        }
-        self.subscriptions
-            .remove(filter, client_id, client.identity);
-        batch.routes_changed = true;
-        Ok(())
-    }
-}
-
-/// What concerns the subscriptions of a client.
-struct Session<'a> {
-    identity: &'a Identity,
-    handle: &'a Arc<ClientHandle>,
-    permissions: &'a Permissions,
-    subscriptions: &'a mut HashSet<TopicFilter>,
-}
-
-/// The session of an authenticated client.
-fn session(
-    clients: &mut HashMap<ClientId, Client>,
-    client_id: ClientId,
-) -> Result<Session<'_>, CodedError> {
-    clients
-        .get_mut(&client_id)
-        .and_then(|client| {
-            Some(Session {
-                identity: &client.identity,
-                handle: &client.handle,
-                permissions: &client.permissions,
-                subscriptions: &mut client.authenticated.as_mut()?.subscriptions,
-            })
-        })
-        .ok_or_else(|| CodedError::new(Code::InternalError, "the server has lost this client"))
 }

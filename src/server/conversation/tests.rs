@@ -93,11 +93,9 @@ impl Broker {
         }));
         let identity = Identity::parse(identity).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let admission = self
-            .registry
-            .admit(identity.clone(), address, Arc::clone(&outbox))
-            .await
-            .unwrap();
+        let (registry, its_outbox) = (&self.registry, Arc::clone(&outbox));
+        let admission = Admission::request(registry, identity.clone(), address, its_outbox);
+        let admission = admission.await.unwrap();
         let limits = &SETTINGS.client_limits;
         let arrival = Arrival {
             rate_limiter: IdentityRateLimiters::default().of(&identity, limits, Instant::now()),

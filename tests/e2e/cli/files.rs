@@ -124,7 +124,7 @@ fn serve_names_the_file_at_fault_and_the_remedy() {
             cert,
             &broken_key,
             &broken_key,
-            &["garbled, or of a kind that is not taken"],
+            &["garbled, or of a kind that is not accepted"],
         ),
         (
             &ca,

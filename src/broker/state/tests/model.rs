@@ -68,7 +68,11 @@ enum Expected {
         oneshot::Receiver<Result<(), RequestError>>,
         Result<(), Code>,
     ),
-    Reevaluated(oneshot::Receiver<Reevaluated>, usize, Vec<Lost>),
+    Reevaluated(
+        oneshot::Receiver<crate::broker::Reevaluated>,
+        usize,
+        Vec<Lost>,
+    ),
 }
 
 pub(super) struct Model {
