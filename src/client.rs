@@ -44,6 +44,7 @@ mod error;
 mod options;
 mod request;
 mod silence;
+mod state;
 mod subscription;
 
 use std::{sync::Arc, time::Duration};
@@ -61,12 +62,11 @@ use tokio::{
 
 pub use error::{Error, ServerFault};
 pub use options::{Options, Reconnect};
+use state::State;
+pub use state::{ClientInfo, Me, Receipt};
 pub use subscription::{ClosedFilter, Delivery, Gap, Message, Subscription};
 
-use crate::{
-    protocol::ClientId,
-    topic::{Topic, TopicFilter},
-};
+use crate::topic::{Topic, TopicFilter};
 use driver::Driver;
 use request::{Reply, Request};
 
@@ -80,45 +80,6 @@ pub struct Client {
     state: watch::Receiver<State>,
     queue_len: usize,
     request_timeout: Duration,
-}
-
-/// How the connection is.
-#[derive(Clone, Debug)]
-enum State {
-    Connected {
-        me: Me,
-        line_bytes_max: usize,
-    },
-    /// Lost, and being made anew.
-    Reconnecting(Arc<Error>),
-    Ended(Arc<Error>),
-}
-
-/// Who this client is to the broker, on this connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Me {
-    /// Given by the broker, anew with every connection.
-    pub client_id: ClientId,
-    /// What the certificate proves.
-    pub identity: String,
-}
-
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// How many clients it was queued for.
-    pub receivers: usize,
-}
-
-/// Another client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientInfo {
-    /// Its id.
-    pub client_id: ClientId,
-    /// Its identity.
-    pub identity: String,
-    /// When it was authenticated, RFC 3339.
-    pub since: String,
 }
 
 /// An answer that is on its way. Answers come in the order of the requests, so many can be.

@@ -7,6 +7,7 @@
 mod content;
 mod decode;
 mod envelope;
+mod fields;
 mod form;
 mod object;
 mod plain;
@@ -22,7 +23,7 @@ pub use decode::{LineError, decode};
 pub use form::NESTING_MAX;
 pub(crate) use form::check_line;
 
-use self::{content::Content, envelope::Fields};
+use self::{content::Content, fields::Fields};
 use super::{CodedError, OnlyRef, SELF_ID};
 
 /// Declares [`ClientEvent`] and [`EventName`] from one table.

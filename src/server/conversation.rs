@@ -5,9 +5,11 @@
 //! until [`answered`](Conversation::answered) brings it.
 
 mod authentication;
+mod departure;
 mod end;
 mod errors;
 mod pending;
+mod stage;
 
 use std::{borrow::Cow, net::SocketAddr, ops::ControlFlow, sync::Arc, time::SystemTime};
 
@@ -20,15 +22,12 @@ use super::{
     credentials::{CredentialStatus, CredentialsInvalid},
     limits::SharedRateLimiter,
 };
-use authentication::Authenticating;
 pub(super) use end::{ConnectionEnd, closing_event};
-use pending::Leaving;
+use stage::{Leaving, Stage};
 
 use crate::{
     access::ClientLimits,
-    broker::{
-        Admission, FollowingLines, Outbox, OutboxEntry, PendingAnswer, RequestError, Session,
-    },
+    broker::{Admission, FollowingLines, Outbox, OutboxEntry, PendingAnswer, RequestError},
     identity::Identity,
     policy::Policy,
     protocol::{
@@ -78,16 +77,6 @@ pub(super) struct Arrival {
     pub(super) address: SocketAddr,
     pub(super) rate_limiter: SharedRateLimiter,
     pub(super) audit: Arc<Audit>,
-}
-
-#[derive(Debug)]
-enum Stage {
-    Admitted(Admission),
-    /// The registry has been asked for a session. No line is handled until it has answered.
-    Authenticating(Authenticating),
-    Authenticated(Session),
-    /// The registry ended while it was asked for a session, or the client has given way by then.
-    Broken,
 }
 
 /// What becomes of a line.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    envelope::Fields,
+    fields::Fields,
     value::{given, invalid, required, string},
 };
 use crate::{

@@ -5,12 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::{
-    ClientEvent, EventName,
-    envelope::{Envelope, Fields},
-    form::check_form,
-    plain,
-};
+use super::{ClientEvent, EventName, envelope::Envelope, fields::Fields, form::check_form, plain};
 use crate::protocol::{ClientId, CodedError};
 
 /// Why a line was not accepted, with as much of it as the answer can name.

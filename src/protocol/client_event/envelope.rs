@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{
     EventName,
+    fields::Fields,
     form::malformed,
     object::{Members, Object, Unknown, put},
     value::{given, invalid, required, string},
@@ -28,18 +29,6 @@ pub(super) struct Envelope<'a> {
     id: Option<&'a RawValue>,
     timestamp: Option<&'a RawValue>,
     content: Option<Object<Fields<'a>>>,
-}
-
-/// The members of `content` that some event knows.
-#[derive(Default)]
-pub(super) struct Fields<'a> {
-    pub(super) topic: Option<&'a RawValue>,
-    pub(super) payload: Option<&'a RawValue>,
-    pub(super) token: Option<&'a RawValue>,
-    pub(super) presence: Option<&'a RawValue>,
-    reference: Option<&'a RawValue>,
-    /// Those that some event [does not support](EventName::unsupported).
-    unsupported: Vec<&'static str>,
 }
 
 impl<'a> Envelope<'a> {

@@ -8,22 +8,20 @@ use std::{
     time::SystemTime,
 };
 
-use super::{ConnectionEnd, Conversation, Handled, Stage, lost_client};
+use super::{
+    Conversation, Handled,
+    end::ConnectionEnd,
+    lost_client,
+    stage::{Authenticating, Stage},
+};
 use crate::{
-    broker::{Authentication, FailedRequest, RequestError},
+    broker::{FailedRequest, RequestError},
     protocol::{
         EventName, ServerEvent, Timestamp,
         client_event::{RequestAuthentication, Token},
         server_event::{AuthenticationAccepted, encode},
     },
 };
-
-/// A client whose authentication the registry is asked for.
-#[derive(Debug)]
-pub(super) struct Authenticating {
-    pub(super) authentication: Authentication,
-    reference: Option<String>,
-}
 
 impl Conversation {
     /// Asks the registry for a session, if the client's credentials are in order.

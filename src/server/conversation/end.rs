@@ -1,11 +1,9 @@
 //! How a conversation ends, and who is told what of it.
 
-use std::io;
-
-use tracing::debug;
-
-use super::{Conversation, CredentialsInvalid, Stage};
-use crate::protocol::{CloseReason, CodedError, ServerEvent, server_event::Refused};
+use crate::{
+    protocol::{CloseReason, CodedError, ServerEvent, server_event::Refused},
+    server::credentials::CredentialsInvalid,
+};
 
 /// How a conversation ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,43 +82,4 @@ pub(in crate::server) fn closing_event(end: &ConnectionEnd) -> Option<ServerEven
         ConnectionEnd::Closing { .. } => ServerEvent::ConnectionClosing(refused),
         ConnectionEnd::NotAuthenticated { .. } => ServerEvent::AuthenticationRefused(refused),
     })
-}
-
-impl Conversation {
-    /// How the stream ended, where no farewell says more.
-    pub(in crate::server) fn note_end(&self, end: &io::Result<()>) {
-        debug!(
-            client_id = %self.client_id, identity = self.identity.as_str(), address = %self.address,
-            ?end, "the stream ended"
-        );
-    }
-
-    /// Reports the departure to the others. Answers that are still outstanding are forgotten.
-    pub(in crate::server) fn depart(self, end: &ConnectionEnd) {
-        let ConnectionEnd::Closing { reason, cause, .. } = end else {
-            // Nobody was told of its coming.
-            return;
-        };
-        let reason = *reason;
-        let is_for_audit = match reason {
-            CloseReason::CertificateRevoked
-            | CloseReason::CertificateExpired
-            | CloseReason::TokenExpired
-            | CloseReason::TooManyErrors => true,
-            // What the rules withdrew is told where the rules were taken.
-            CloseReason::PermissionWithdrawn => cause.is_some(),
-            _ => false,
-        };
-        if is_for_audit {
-            self.audit.closed(self.who(), reason, cause.as_deref());
-        } else {
-            self.audit.gone(self.who(), reason);
-        }
-        match self.stage {
-            Stage::Admitted(admission) => admission.depart(reason),
-            Stage::Authenticating(authenticating) => authenticating.authentication.depart(reason),
-            Stage::Authenticated(session) => session.depart(reason),
-            Stage::Broken => {}
-        }
-    }
 }

@@ -11,20 +11,17 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{ConnectionEnd, Conversation, Stage};
+use super::{
+    Conversation,
+    end::ConnectionEnd,
+    stage::{Leaving, Stage},
+};
 use crate::broker::{FailedRequest, PendingAnswer};
 
 /// How long a client that has said its last line waits for the answers outstanding. A script that
 /// writes all it has to say and closes its side still reads them; a client that is gone is
 /// forgotten soon.
 const LEAVING_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// A conversation that takes no more lines.
-#[derive(Debug)]
-pub(super) struct Leaving {
-    end: ConnectionEnd,
-    until: Instant,
-}
 
 impl Conversation {
     /// Whether the next line may be handled, or has to wait for an answer.
