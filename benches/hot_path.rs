@@ -315,7 +315,7 @@ async fn session(registry: &Registry) -> (Session, Arc<Outbox>) {
     let outbox = outbox();
     let identity = Identity::parse("sensor-7").unwrap();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    let admission = Admission::request(&registry, identity, address, Arc::clone(&outbox));
+    let admission = Admission::request(registry, identity, address, Arc::clone(&outbox));
     let welcome = b"\n".to_vec().into();
     let admission = admission.await.unwrap();
     let session = admission.authenticate(false, None, welcome).await.unwrap();

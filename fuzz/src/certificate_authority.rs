@@ -18,7 +18,13 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tempfile::TempDir;
-use tidings::{tls::{Credentials, ServerTls, ServerTlsFiles, TlsVersion}, policy::{Policy, PolicyFiles}, pki::{Authority, CertificateFolder, CertificateRequest, RevocationList, ServerNames, Validity}};
+use tidings::{
+    pki::{
+        Authority, CertificateFolder, CertificateRequest, RevocationList, ServerNames, Validity,
+    },
+    policy::{Policy, PolicyFiles},
+    tls::{Credentials, ServerTls, ServerTlsFiles, TlsVersion},
+};
 
 use crate::oracle::check_message;
 

@@ -132,7 +132,7 @@ impl Site {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let identity = Identity::parse("bob").unwrap();
         let registry = &self.registry.registry;
-        let admission = Admission::request(&registry, identity, address, Arc::clone(&outbox)).await;
+        let admission = Admission::request(registry, identity, address, Arc::clone(&outbox)).await;
         let welcome = b"\n".to_vec().into();
         let session = admission.unwrap().authenticate(false, None, welcome).await;
         let mut session = session.unwrap();
