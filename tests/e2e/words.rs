@@ -61,7 +61,7 @@ fn an_identity_that_cannot_be_seen_is_refused_with_its_character_and_place() {
         ),
         (
             "alice\u{a0}",
-            "character 6 of the name is U+00A0, which does not show",
+            "character 6 of the name is U+00A0, which is invisible",
         ),
         ("a\u{2800}", "character 2 of the name is U+2800"),
         ("\u{600}a", "character 1 of the name is U+0600"),
