@@ -438,7 +438,7 @@ fn silent_peers_that_hold_all_sockets_give_way_long_before_their_deadline() {
             tcp
         })
         .collect();
-    broker.client("good");
+    let _good = broker.client("good");
     broker.log().wait_for("others waited for a socket");
     assert_eq!(list_of(&witness.fence()), ["client_authenticated"]);
 }
