@@ -33,7 +33,7 @@ impl Admission {
     ///
     /// # Errors
     ///
-    /// Why it gets none, as the client is told.
+    /// Why it gets none, in the words that the client receives.
     pub async fn request(
         registry: &Registry,
         identity: Identity,

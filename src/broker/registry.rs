@@ -61,7 +61,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Why it gets none, as the client is told.
+    /// Why it gets none, in the words that the client receives.
     pub(super) async fn admit(
         &self,
         identity: Identity,

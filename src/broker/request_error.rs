@@ -64,3 +64,10 @@ impl From<RegistryGone> for CodedError {
         Self::new(Code::InternalError, "the server failed; its log says more")
     }
 }
+
+impl RequestError {
+    /// A client that should be there is not: an error of the broker.
+    pub(crate) fn lost_client() -> CodedError {
+        CodedError::new(Code::InternalError, "the server has lost this client")
+    }
+}

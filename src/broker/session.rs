@@ -1,6 +1,6 @@
 //! An authenticated client: the only one that can publish, subscribe and list the clients.
 //!
-//! Owns the order of what it answers: whatever a client is told comes after the messages that were
+//! Owns the order of what it answers: every answer to a client comes after the messages that were
 //! accepted before it.
 
 use std::{borrow::Cow, sync::Arc};

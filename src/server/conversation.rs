@@ -345,7 +345,7 @@ impl Conversation {
             }
             // `check_state` lets none of these through without a session.
             (_, Stage::Admitted(_) | Stage::Authenticating(_) | Stage::Broken) => {
-                return Err(lost_client().into());
+                return Err(RequestError::lost_client().into());
             }
         };
         Ok(Handled::Pending(pending))
@@ -373,10 +373,6 @@ impl Conversation {
 
 fn own(reference: &Option<Cow<'_, str>>) -> Option<String> {
     reference.as_deref().map(str::to_owned)
-}
-
-fn lost_client() -> CodedError {
-    CodedError::new(Code::InternalError, "the server has lost this client")
 }
 
 #[cfg(test)]

@@ -90,5 +90,5 @@ fn session(
                 subscriptions: &mut client.authenticated.as_mut()?.subscriptions,
             })
         })
-        .ok_or_else(|| CodedError::new(Code::InternalError, "the server has lost this client"))
+        .ok_or_else(RequestError::lost_client)
 }

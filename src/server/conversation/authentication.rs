@@ -11,7 +11,6 @@ use std::{
 use super::{
     Conversation, Handled,
     end::ConnectionEnd,
-    lost_client,
     stage::{Authenticating, Stage},
 };
 use crate::{
@@ -47,7 +46,7 @@ impl Conversation {
             }
         };
         let Stage::Admitted(admission) = mem::replace(&mut self.stage, Stage::Broken) else {
-            return Err(lost_client().into());
+            return Err(RequestError::lost_client().into());
         };
         let accepted = AuthenticationAccepted {
             client_id: self.client_id,
